@@ -1,0 +1,1 @@
+"""Codec: DNS messages as bytes, for the hot path. Untrusted bytes raise only `WireError`."""
