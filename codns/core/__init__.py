@@ -1,0 +1,1 @@
+"""Policy: pure state machines. No I/O, no clock, no global random: `now` and `rng` come in."""

@@ -1,0 +1,140 @@
+"""The nameservers of one zone: how quick each is, which are up, which is asked next.
+
+*How quick*: smoothed RTT and its deviation as RFC 6298 2 has them (gains 1/8 and 1/4), from every
+answer whatever its rcode. The retransmission timeout is srtt + 4 rttvar within 50..800 ms, twice
+as long for each further try of a lookup (RULES 4.3): under 50 ms a recursive nameserver has no
+chance to recurse, over 800 ms the client's patience (4.5 s) has no room for three tries.
+
+*Up or down*: down after 3 tries running that went unanswered for their timeout while nothing at
+all came from that server, or at the first ICMP refusal (the port is closed: nobody is there).
+Up again at the first answer, whatever its rcode: any rcode is life (RULES 6.5). While another
+server is up a down one gets only probes (`core.probe`), so its return costs no client anything.
+With none up, all are asked as if they were up: refusing to try would only be slower.
+
+*Next*: a server that is up before one that is down, then the one this lookup tried least, then the
+quickest. One never heard ranks behind those that were: a dead second line in resolv.conf must not
+cost a client its timeout; the probes find out whether it lives. Ties go by the order of the
+configuration, as resolv.conf means it.
+"""
+
+from math import inf
+from typing import Final, Protocol
+
+RTO_MIN_S: Final = 0.050
+RTO_MAX_S: Final = 0.800
+RTO_FIRST_S: Final = 0.400  # before any sample: unbound starts at 376 ms
+DOWN_AFTER: Final = 3  # unanswered tries running: one may be a lost packet, two a burst
+TRIES_MAX: Final = 3  # a server and lookup: RFC 9520 3.1, at most two retries
+
+
+class Watched(Protocol):
+    """Who probes a nameserver wants to know what real queries tell of it."""
+
+    def queried(self, now: float) -> None:
+        """A query was sent there."""
+
+    def won(self, name: bytes, qtype: int, qclass: int, ttl: int, now: float) -> None:
+        """It answered one, with records of `ttl` seconds (0: not to be asked again)."""
+
+
+class Nameserver:
+    """One nameserver, as seen from here."""
+
+    __slots__ = (
+        "address",
+        "answers",
+        "down_since",
+        "heard_at",
+        "looped",
+        "rttvar",
+        "sent",
+        "silent",
+        "srtt",
+        "timeouts",
+        "watch",
+    )
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.srtt: float | None = None
+        self.rttvar = 0.0
+        self.silent = 0  # unanswered tries since it was last heard
+        self.down_since: float | None = None
+        self.watch: Watched | None = None  # one of several: `core.probing` watches it
+        self.looped = False  # it leads back to ourselves (RULES 10.2)
+        self.sent = 0
+        self.heard_at = -inf
+        self.answers = 0
+        self.timeouts = 0
+
+    @property
+    def up(self) -> bool:
+        """May clients' queries go there first?"""
+        return self.down_since is None and not self.looped
+
+    def rto(self) -> float:
+        """Return how long an answer may take before the next try, in seconds."""
+        if self.srtt is None:
+            return RTO_FIRST_S
+        return min(max(self.srtt + 4 * self.rttvar, RTO_MIN_S), RTO_MAX_S)
+
+    def heard(self, elapsed: float) -> bool:
+        """It answered after `elapsed` seconds. True: it had been down."""
+        self.answers += 1
+        srtt = self.srtt
+        if srtt is None:
+            self.srtt, self.rttvar = elapsed, elapsed / 2
+        else:
+            error = elapsed - srtt
+            self.srtt = srtt + error / 8
+            self.rttvar += ((error if error > 0 else -error) - self.rttvar) / 4
+        return self.alive()
+
+    def alive(self) -> bool:
+        """It gave a sign of life. True: it had been down."""
+        self.silent = 0
+        was_down = self.down_since is not None
+        self.down_since = None
+        return was_down
+
+    def dead(self, now: float) -> bool:
+        """It is known not to answer. True: it goes down now."""
+        if self.down_since is not None:
+            return False
+        self.down_since = now
+        return True
+
+    def unheard(self, now: float, sent: float = inf, *, refused: bool = False) -> bool:
+        """A try went unanswered for its timeout, or was refused. True: it goes down now."""
+        self.timeouts += 1
+        if sent < self.heard_at:  # it spoke since: this name is slow, not the server
+            return False
+        self.silent += 1
+        return (refused or self.silent >= DOWN_AFTER) and self.dead(now)
+
+
+class Upstreams:
+    """The nameservers of a zone (or of everything that has no zone of its own)."""
+
+    __slots__ = ("servers",)
+
+    def __init__(self, servers: list[Nameserver]) -> None:
+        self.servers = servers
+
+    def pick(self, tries: dict[str, int], spent: set[str] | None) -> Nameserver | None:
+        """Return the server for the next try of a lookup, or None if none may be asked.
+
+        `tries` counts this lookup's tries by address; `spent` holds the addresses that already
+        gave it a failing answer and are not asked again.
+        """
+        best: Nameserver | None = None
+        best_rank: tuple[bool, int, float] | None = None
+        for server in self.servers:
+            tried = tries.get(server.address, 0) if tries else 0
+            if tried >= TRIES_MAX or server.looped or (spent and server.address in spent):
+                continue
+            srtt = inf if server.srtt is None else server.srtt
+            rank = (server.down_since is not None, tried, srtt)
+            if best_rank is None or rank < best_rank:
+                best, best_rank = server, rank
+        return best

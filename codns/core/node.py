@@ -1,0 +1,144 @@
+"""One node: the whole brain, without I/O. The daemon and the simulator hold exactly this.
+
+Everything comes in through the methods below with `now` in seconds on any clock that does not go
+backwards; everything that has to happen comes out as a list of effects (`core.model`), to be
+carried out in order. The shell keeps one timer, for `next_timeout()`.
+"""
+
+import random
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from codns.core.loopcheck import LoopCheck
+from codns.core.model import Client, Effect, Transport
+from codns.core.probing import Probing
+from codns.core.resolver import Resolver
+from codns.core.serve import Front
+from codns.core.settings import Settings
+from codns.core.state import State
+from codns.core.stats import Stats
+from codns.wire.batch import Result
+
+PURGE_S: Final = 60.0  # how often what is too old even to be stale is removed
+
+
+class _Periodic:
+    """Something done every `interval` seconds."""
+
+    __slots__ = ("_do", "_state", "due", "interval")
+
+    def __init__(self, state: State, interval: float, do: Callable[[float], None]) -> None:
+        self.due = inf
+        self.interval = interval
+        self._state = state
+        self._do = do
+
+    def fire(self, now: float) -> None:
+        self._do(now)
+        self._state.timers.set(self, now + self.interval)
+
+
+class Node:
+    """A caching forwarder: see DESIGN 2 for its place, the modules beside it for its rules."""
+
+    __slots__ = ("_front", "_loops", "_probing", "_resolver", "_state", "exact_tcp", "exact_udp")
+
+    def __init__(self, settings: Settings, rng: random.Random, now: float) -> None:
+        self._state = state = State(rng)
+        self._resolver = Resolver(state)
+        self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
+        self._front = Front(state, self._resolver, self._loops)
+        self.exact_udp, self.exact_tcp = state.cache.exact["udp"], state.cache.exact["tcp"]
+        self._probing = Probing(state, random.Random(rng.getrandbits(64)))
+        state.configure(settings)
+        self._probing.configure(now)
+        _Periodic(state, PURGE_S, self._purge).fire(now)
+
+    def cached(self, tail: bytes, transport: Transport, now: float) -> bytes | None:
+        """Return the finished answer to a query, both without their ids, or None.
+
+        The hot path: no effects, no objects. None says nothing but "ask `client_query`".
+        """
+        exact = (self.exact_udp if transport == "udp" else self.exact_tcp).get(tail)
+        if exact is None:
+            return None
+        if now < exact.until:
+            exact.count.n += 1
+            return exact.tail
+        answer = self._state.cache.renew(exact, now)
+        if answer is not None:
+            exact.count.n += 1
+        return answer
+
+    def client_query(self, wire: bytes, client: Client, now: float) -> list[Effect]:
+        """Take a client's message, whatever it is."""
+        self._front.query(wire, client, now)
+        return self._take()
+
+    def job_done(self, done: Result, now: float) -> list[Effect]:
+        """Take a slave's report."""
+        self._state.jobs.done(done, now)
+        return self._take()
+
+    def configure(self, settings: Settings, now: float) -> list[Effect]:
+        """Take new settings: what is in flight goes on, the cache stays."""
+        fresh = self._state.configure(settings)
+        self._probing.configure(now)
+        self._loops.check(fresh, now)
+        return self._take()
+
+    def start(self, now: float) -> list[Effect]:
+        """The listeners are open: look for loops through every nameserver."""
+        self._loops.check(list(self._state.servers.values()), now)
+        return self._take()
+
+    def flush(self) -> int:
+        """Forget all answers and failures; returns how many answers there were."""
+        self._state.failures.clear()
+        return self._state.cache.flush()
+
+    def handle_timeout(self, now: float) -> list[Effect]:
+        """Do everything that is due."""
+        self._state.timers.fire(now)
+        self._loops.outstanding(self._state.outstanding, now)
+        return self._take()
+
+    def next_timeout(self) -> float | None:
+        """Return when `handle_timeout` wants to be called, or None."""
+        return self._state.timers.next()
+
+    @property
+    def outstanding(self) -> int:
+        """How many clients' queries wait."""
+        return self._state.outstanding
+
+    @property
+    def stats(self) -> Stats:
+        """The counters."""
+        return self._state.stats
+
+    @property
+    def cache_entries(self) -> int:
+        """How many answers are kept."""
+        return len(self._state.cache)
+
+    @property
+    def cache_bytes(self) -> int:
+        """What they count for against the byte limit."""
+        return self._state.cache.bytes
+
+    @property
+    def can_answer(self) -> bool:
+        """Some nameserver is usable: a question that is not cached has a chance."""
+        return any(server.up for server in self._state.servers.values())
+
+    def _take(self) -> list[Effect]:
+        effects = self._state.out
+        if effects:
+            self._state.out = []
+        return effects
+
+    def _purge(self, now: float) -> None:
+        self._state.cache.purge(now)
+        self._state.jobs.sweep(now)

@@ -1,0 +1,128 @@
+"""Probes as jobs: the nameservers that are one of several are watched by `core.probe`.
+
+What a probe says moves a server between up and down, not its RTT: a probe asks what the server
+has in its cache, so its time would make a server that gets only probes look quicker than one that
+works, and clients' queries would swing between the two.
+
+A server alone in its zone is not probed: it is asked whatever a probe would say.
+"""
+
+import random
+from math import inf
+
+from codns.core.model import SendJob
+from codns.core.nameserver import Nameserver
+from codns.core.probe import Prober, Question
+from codns.core.state import State
+from codns.wire.batch import Result
+from codns.wire.build import upstream_query
+
+BAD_MAX = 2  # bad probes running that take a server down (RULES 6.2)
+
+
+class _Exchange:
+    """One probe on its way."""
+
+    __slots__ = ("sent", "token", "watch")
+
+    def __init__(self, watch: "Watch", token: int, sent: float) -> None:
+        self.watch = watch
+        self.token = token
+        self.sent = sent
+
+    def done(self, result: Result, now: float) -> None:
+        """The job ended (`core.jobs`)."""
+        self.watch.ended(self.token, result, now)
+
+
+class Watch:
+    """The probes of one nameserver."""
+
+    __slots__ = ("_state", "due", "prober", "server")
+
+    def __init__(self, state: State, server: Nameserver, rng: random.Random, now: float) -> None:
+        self._state = state
+        self.server = server
+        self.prober = Prober(rng, now, validation=False)
+        server.watch = self
+        self.due = inf
+        self._set()
+
+    def stop(self) -> None:
+        """It is no longer one of several."""
+        self.server.watch = None
+        self._state.timers.set(self, inf)
+
+    def queried(self, now: float) -> None:
+        """A real query was sent there."""
+        if self.prober.queried(now):
+            self._set()
+
+    def won(self, name: bytes, qtype: int, qclass: int, ttl: int, now: float) -> None:
+        """It answered one."""
+        self.prober.won()
+        if ttl:
+            self.prober.learn(name, qtype, qclass, ttl, now)
+
+    def fire(self, now: float) -> None:
+        """A probe, or the verdict on one, is due."""
+        question, verdict = self.prober.handle_timeout(now, wanted=not self.server.up)
+        if question is not None:
+            self._send(question, now)
+        self._judge(verdict, now)
+        self._set()
+
+    def ended(self, token: int, result: Result, now: float) -> None:
+        """A probe's exchange ended."""
+        verdict = self.prober.ended(token, result.outcome, result.elapsed, now, ad=result.ad)
+        self._judge(verdict, now)
+        if self.due != inf:
+            self._set()
+
+    def _set(self) -> None:
+        self._state.timers.set(self, self.prober.next_timeout())
+
+    def _send(self, question: Question, now: float) -> None:
+        state = self._state
+        state.stats.probes += 1
+        wire = upstream_query(
+            question.name, question.qtype, question.qclass, do=question.do, cd=False
+        )
+        job = state.jobs.new(_Exchange(self, question.token, now))
+        state.out.append(SendJob(job, self.server.address, 0, question.timeout_s, wire))
+
+    def _judge(self, verdict: bool | None, now: float) -> None:
+        server = self.server
+        if verdict is None:
+            return
+        if verdict:
+            if server.alive():
+                self._state.note_up(server)
+        elif self.prober.bad_running >= BAD_MAX and server.dead(now):
+            self._state.note_down(server, "probes unanswered")
+
+
+class Probing:
+    """Watches over all nameservers that are one of several."""
+
+    __slots__ = ("_rng", "_state", "_watches")
+
+    def __init__(self, state: State, rng: random.Random) -> None:
+        self._state = state
+        self._rng = rng
+        self._watches: dict[str, Watch] = {}
+
+    def configure(self, now: float) -> None:
+        """Start watching new servers, stop with those that are gone (or alone now)."""
+        state = self._state
+        wanted: dict[str, Nameserver] = {}
+        if state.settings.probe:
+            for upstreams in (state.default, *state.zones.values()):
+                if len(upstreams.servers) > 1:
+                    wanted.update((server.address, server) for server in upstreams.servers)
+        for address in [a for a in self._watches if a not in wanted]:
+            self._watches.pop(address).stop()
+        for address, server in wanted.items():
+            if address not in self._watches:
+                rng = random.Random(self._rng.getrandbits(64))
+                self._watches[address] = Watch(state, server, rng, now)

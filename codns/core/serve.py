@@ -1,0 +1,138 @@
+"""A client's query: refused, answered here, answered from the cache, or handed to the resolver.
+
+The order is RULES 1's: what is no query, what is not ours, the fresh cache, names that never leave
+this node, a stale entry that may be given at once, a failure that is remembered; and only then a
+lookup.
+"""
+
+from codns.core.cache import Entry
+from codns.core.loopcheck import LoopCheck
+from codns.core.model import Answer, Client
+from codns.core.resolver import LIFE_S, Resolver, any_key
+from codns.core.special import special
+from codns.core.state import State
+from codns.wire import const
+from codns.wire.build import answer, error_reply
+from codns.wire.errors import WireError
+from codns.wire.query import Query, parse_query
+
+_REFUSALS = {
+    const.FORMERR: "formerr",
+    const.NOTIMP: "notimp",
+    const.REFUSED: "refused",
+    const.BADVERS: "badvers",
+}
+_TC = const.TC >> 8  # in the third octet
+
+
+class Front:
+    """Where clients' queries come in."""
+
+    __slots__ = ("_loops", "_resolver", "_state")
+
+    def __init__(self, state: State, resolver: Resolver, loops: LoopCheck) -> None:
+        self._state = state
+        self._resolver = resolver
+        self._loops = loops
+
+    def query(self, wire: bytes, client: Client, now: float) -> None:
+        """Take one message from a client; effects go to `state.out`."""
+        state = self._state
+        try:
+            query = parse_query(wire)
+        except WireError as error:
+            self._refuse(wire, client, error)
+            return
+        if query.qtype == const.HINFO and self._looped(query, client):
+            return
+        key = query.key
+        if query.qtype == const.ANY and client.transport == "udp":
+            key = any_key(key)
+        entry = state.cache.find(key, now) if query.ecs is None else None
+        if self._special(query, client):
+            return
+        if entry is not None and now < entry.expires:
+            self._fresh(wire, query, client, entry, now)
+            return
+        if not query.rd:  # RULES 1.3: never upstream, never stale
+            state.stats.refusals["rd0"] += 1
+            state.reply(client, query, const.REFUSED, const.EDE_NOT_AUTHORITATIVE)
+            return
+        if entry is not None:
+            if now >= entry.expires + state.cache.stale_s:
+                entry = None
+            elif now < entry.stale_until:
+                self._stale(query, client, entry, now)
+                return
+        if entry is None and len(state.failures) and query.ecs is None:
+            rcode = state.failures.get(key, now)
+            if rcode is not None:
+                state.reply(client, query, rcode, const.EDE_CACHED_ERROR)
+                return
+        self._resolver.ask(query, key, client, entry, now)
+
+    def _refuse(self, wire: bytes, client: Client, error: WireError) -> None:
+        state = self._state
+        if error.rcode is None:
+            state.stats.drops["malformed" if len(wire) < const.HEADER_SIZE else "response"] += 1
+            return
+        state.stats.refusals[_REFUSALS[error.rcode]] += 1
+        state.stats.answers["error"] += 1
+        state.out.append(Answer(client, error_reply(wire, error.rcode)))
+
+    def _fresh(self, wire: bytes, query: Query, client: Client, entry: Entry, now: float) -> None:
+        state = self._state
+        reply = answer(
+            query,
+            rcode=entry.rcode,
+            ad=entry.ad and (query.do or query.ad),
+            ancount=entry.ancount,
+            nscount=entry.nscount,
+            body=entry.at_age(now),
+            size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
+        )
+        cache = state.cache
+        if query.rd and cache.wants_refresh(entry, now) and self._resolver.refresh(entry, now):
+            state.stats.cache_prefetches += 1
+        cache.touch(entry)
+        counter = state.stats.hit_counter(client.transport, query.qtype, entry.rcode)
+        counter.n += 1
+        if query.plain and not reply[2] & _TC:  # what was cut holds no TTLs to age
+            cache.remember(client.transport, wire, reply, entry, now, counter)
+        state.out.append(Answer(client, reply))
+
+    def _special(self, query: Query, client: Client) -> bool:
+        found = special(query)
+        if found is None:
+            return False
+        state = self._state
+        state.stats.answers["special"] += 1
+        reply = answer(
+            query,
+            rcode=found.rcode,
+            ad=False,
+            ancount=found.ancount,
+            nscount=found.nscount,
+            body=found.body,
+            size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
+        )
+        state.out.append(Answer(client, reply))
+        return True
+
+    def _stale(self, query: Query, client: Client, entry: Entry, now: float) -> None:
+        """Serve it at once; after the failed refresh's 30 s this hit starts the next one."""
+        state = self._state
+        if now >= entry.recheck and not entry.refreshing:
+            entry.stale_until = max(entry.stale_until, now + LIFE_S)  # till that one has ended
+            self._resolver.refresh(entry, now)
+        state.stats.answers["stale"] += 1
+        state.stats.duration["stale"].add(0.0)
+        state.out.append(Answer(client, self._resolver.stale_answer(query, client, entry)))
+
+    def _looped(self, query: Query, client: Client) -> bool:
+        """Our own loop check came back to us (RULES 10.2): ends here."""
+        if not self._loops.seen(query.name):
+            return False
+        self._state.stats.refusals["loop"] += 1
+        self._state.reply(client, query, const.REFUSED, const.EDE_OTHER)
+        return True

@@ -1,0 +1,197 @@
+"""What the parts of a node share: cache, counters, timers, nameservers, and the effects so far."""
+
+import random
+from typing import Final
+
+from codns.core.cache import Cache, Entry
+from codns.core.failures import Failures
+from codns.core.jobs import Jobs
+from codns.core.model import Answer, Client, Effect, Note
+from codns.core.nameserver import Nameserver, Upstreams
+from codns.core.settings import Settings
+from codns.core.stats import Stats
+from codns.core.timers import Timers
+from codns.wire import const
+from codns.wire.ageing import capped, floored
+from codns.wire.batch import Result
+from codns.wire.build import answer
+from codns.wire.name import ancestors
+from codns.wire.outcome import Outcome
+from codns.wire.query import Query
+
+CLIENTS_MAX: Final = 8_192  # queries waiting: RULES 4.1; crawlers hit dnsmasq's 150 at once
+CLIENTS_MAX_ADDRESS: Final = CLIENTS_MAX // 2  # one address: half, so that others get through
+OFFSETS_KEPT: Final = 256  # distinct lists of TTL positions shared between entries
+
+
+class State:
+    """The parts of one node. `out` collects effects until the shell takes them."""
+
+    __slots__ = (
+        "_offsets",
+        "_waiting",
+        "cache",
+        "default",
+        "failures",
+        "jobs",
+        "out",
+        "outstanding",
+        "rng",
+        "servers",
+        "settings",
+        "stats",
+        "timers",
+        "zones",
+    )
+
+    def __init__(self, rng: random.Random) -> None:
+        self.out: list[Effect] = []
+        self.rng = rng
+        self.stats = Stats()
+        self.cache = Cache(self.stats)
+        self.failures = Failures()
+        self.timers = Timers()
+        self.jobs = Jobs()
+        self.settings = Settings()
+        self.servers: dict[str, Nameserver] = {}
+        self.default = Upstreams([])
+        self.zones: dict[bytes, Upstreams] = {}
+        self.outstanding = 0
+        self._waiting: dict[bytes, int] = {}
+        self._offsets: dict[bytes, bytes] = {}
+
+    # -- nameservers ----------------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> list[Nameserver]:
+        """Take new settings; servers that stay keep what is known of them. Returns new ones."""
+        known, self.servers = self.servers, {}
+        fresh: list[Nameserver] = []
+
+        def upstreams(addresses: tuple[str, ...]) -> Upstreams:
+            servers = []
+            for address in addresses:
+                server = self.servers.get(address) or known.get(address)
+                if server is None:
+                    server = Nameserver(address)
+                    fresh.append(server)
+                self.servers[address] = server
+                servers.append(server)
+            return Upstreams(servers)
+
+        if (settings.nameservers, settings.zones) != (
+            self.settings.nameservers,
+            self.settings.zones,
+        ):
+            self.failures.clear()  # they were the old ones' failures
+        self.settings = settings
+        self.default = upstreams(settings.nameservers)
+        self.zones = {name: upstreams(z.nameservers) for name, z in settings.zones.items()}
+        self.cache.configure(
+            entries=settings.cache_entries,
+            stale_s=settings.cache_stale_s,
+            prefetch=settings.cache_prefetch,
+        )
+        return fresh
+
+    def upstreams(self, name: bytes) -> Upstreams:
+        """Return the nameservers of the closest zone above `name`."""
+        if self.zones:
+            for zone in ancestors(name):
+                found = self.zones.get(zone)
+                if found is not None:
+                    return found
+        return self.default
+
+    def note_up(self, server: Nameserver) -> None:
+        """Tell that a nameserver answers again."""
+        fields: dict[str, object] = {"nameserver": server.address}
+        self.out.append(Note("info", "nameserver answers again", fields))
+
+    def note_down(self, server: Nameserver, why: str) -> None:
+        """Tell that a nameserver stopped answering."""
+        fields: dict[str, object] = {"nameserver": server.address, "reason": why}
+        self.out.append(Note("warning", "nameserver does not answer", fields))
+
+    # -- clients --------------------------------------------------------------------------------
+
+    def refuses(self, client: Client) -> str | None:
+        """Return why this client may not wait now (a key of `stats.refusals`), or None."""
+        if self.outstanding >= CLIENTS_MAX:
+            return "clients"
+        if self._waiting.get(client.address, 0) >= CLIENTS_MAX_ADDRESS:
+            return "address"
+        return None
+
+    def enter(self, client: Client) -> None:
+        """A client's query waits."""
+        self.outstanding += 1
+        address = client.address
+        self._waiting[address] = self._waiting.get(address, 0) + 1
+
+    def leave(self, client: Client) -> None:
+        """It was answered."""
+        self.outstanding -= 1
+        address = client.address
+        left = self._waiting[address] - 1
+        if left:
+            self._waiting[address] = left
+        else:
+            del self._waiting[address]
+
+    def error(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
+        """Build an answer without records."""
+        return answer(
+            query,
+            rcode=rcode,
+            ad=False,
+            ancount=0,
+            nscount=0,
+            body=b"",
+            size_max=const.MESSAGE_SIZE_MAX,
+            ede=ede,
+        )
+
+    def reply(self, client: Client, query: Query, rcode: int, ede: int | None = None) -> None:
+        """Answer without records, at once."""
+        self.stats.answers["error"] += 1
+        self.out.append(Answer(client, self.error(query, rcode, ede)))
+
+    # -- the cache ------------------------------------------------------------------------------
+
+    def store(self, key: bytes, result: Result, now: float) -> Entry | None:
+        """Keep an answer of our own nameserver, its TTLs within the configured bounds.
+
+        Returns None if they leave nothing to keep.
+        """
+        settings = self.settings
+        ttl, body, offsets = result.ttl, result.body, result.offsets
+        if result.outcome is not Outcome.ANSWER:
+            ttl = min(ttl, settings.cache_max_negative_ttl_s)
+            if ttl == 0:
+                return None
+            body = capped(body, offsets, ttl)  # RFC 2308 5: the SOA's TTL counts down with it
+        elif ttl > settings.cache_max_ttl_s:
+            ttl = settings.cache_max_ttl_s
+            body = capped(body, offsets, ttl)
+        if ttl < settings.cache_min_ttl_s:
+            ttl = settings.cache_min_ttl_s
+            body = floored(body, offsets, ttl)
+        shared = self._offsets.get(offsets)
+        if shared is None:
+            shared = offsets
+            if len(self._offsets) < OFFSETS_KEPT:
+                self._offsets[offsets] = offsets
+        entry = Entry(
+            key,
+            result.rcode,
+            result.ad,
+            result.ancount,
+            result.nscount,
+            body,
+            shared,
+            ttl,
+            now,
+            negative=result.outcome is not Outcome.ANSWER,
+        )
+        self.cache.store(entry)
+        return entry
