@@ -1,0 +1,5 @@
+"""`python -m codns` is `codns`."""
+
+from codns.cli import main
+
+main()

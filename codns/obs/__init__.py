@@ -1,0 +1,1 @@
+"""Shell: metrics, logs, status page."""
