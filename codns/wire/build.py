@@ -33,6 +33,7 @@ from codns.wire.query import Query
 EDE_TEXT_SIZE_MAX: Final = 128  # a reason, not a story: it must not push records out of an answer
 
 _HEADER: Final = struct.Struct(">HHHHHH")
+_PACK: Final = _HEADER.pack
 _TAIL: Final = struct.Struct(">HHHHH").pack  # the header behind its id
 _OPT: Final = struct.Struct(
     ">xHHBBHH"
@@ -89,6 +90,37 @@ def opt(
 
 def _with_option(record: bytes, option: bytes) -> bytes:
     return record[:-2] + len(option).to_bytes(2, "big") + option
+
+
+def upstream_question(question: bytes, flags: int) -> bytes:
+    """Return what `upstream_query` does, for a question in its final form.
+
+    `flags` as in a semantic key: DO is 1, CD is 2.
+    """
+    return (_ASK_CD if flags & 2 else _ASK) + question + (_OPT_DO if flags & 1 else _OPT_PLAIN)
+
+
+def plain_answer(
+    query: Query, rcode: int, ad: bool, ancount: int, nscount: int, body: bytes, size_max: int
+) -> bytes:
+    """Return what `answer` does, without an extended error and for an rcode up to 15.
+
+    Every answer from the cache or a nameserver passes here, so it does nothing twice.
+    """
+    flags = _ANSWERED | query.flags & _COPIED | rcode
+    if ad:
+        flags |= AD
+    question = query.question
+    if query.edns:
+        record = _OPT_DO if query.do else _OPT_PLAIN
+        message = _PACK(query.id, flags, 1, ancount, nscount, 1) + question + body + record
+        if len(message) <= size_max:
+            return message
+        return _PACK(query.id, flags | TC, 1, 0, 0, 1) + question + record
+    message = _PACK(query.id, flags, 1, ancount, nscount, 0) + question + body
+    if len(message) <= size_max:
+        return message
+    return _PACK(query.id, flags | TC, 1, 0, 0, 0) + question
 
 
 def answer(

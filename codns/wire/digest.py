@@ -15,24 +15,21 @@ ANY, where the first RRset is enough (RFC 8482 4.1).
 import struct
 from typing import Final
 
-from codns.wire.const import AD, HEADER_SIZE, NOERROR, RCODE, RRSIG, TC
+from codns.wire.const import AD, HEADER_SIZE, NOERROR, RCODE, TC
 from codns.wire.derived import Derived, pack_derived, unpack_derived
 from codns.wire.outcome import Outcome
+from codns.wire.plain import is_bare_end, straight
 from codns.wire.sections import Question
-from codns.wire.sift import TTL_MAX, Digest, extended_rcode, sift
+from codns.wire.sift import Digest, extended_rcode, sift
 
 __all__ = ["Derived", "Digest", "digest", "matches", "pack_derived", "unpack_derived"]
 
 _HEADER: Final = struct.Struct(">HHHHHH").unpack_from
 _TYPE_CLASS: Final = struct.Struct(">HH").unpack_from
-_OWNED: Final = struct.Struct(">HHHIH").unpack_from  # pointer, type, class, TTL, RDLENGTH
-_QNAME: Final = 0xC00C  # a pointer to the question's name
 _UNUSUAL: Final = TC | RCODE
 _OPT_SIZE: Final = 11
-_PLAIN_MAX: Final = 32  # records for which appending bytes is the fastest; far over usual answers
 _ANSWER: Final = Outcome.ANSWER
 _new: Final = tuple.__new__  # a third of the time of a call of the class
-_offset: Final = struct.Struct("<H").pack
 
 
 def matches(query: bytes, response: bytes) -> bool:
@@ -78,9 +75,10 @@ def digest(query: bytes, response: bytes, *, first_rrset: bool = False) -> Diges
         end += size + 1
     end += 1
     qtype, qclass = _TYPE_CLASS(query, end)
-    if not (flags & _UNUSUAL or nscount or first_rrset or ancount > _PLAIN_MAX):
+    if not (flags & _UNUSUAL or first_rrset):
+        asked = qtype << 16 | qclass
         try:
-            plain = _plain(response, end + 4, qtype, qclass, flags, ancount, arcount)
+            plain = _plain(response, end + 4, asked, flags, ancount, nscount, arcount)
         except struct.error:
             plain = None
         if plain is not None:
@@ -90,44 +88,24 @@ def digest(query: bytes, response: bytes, *, first_rrset: bool = False) -> Diges
 
 
 def _plain(
-    response: bytes, start: int, qtype: int, qclass: int, flags: int, ancount: int, arcount: int
+    response: bytes, start: int, asked: int, flags: int, ancount: int, nscount: int, arcount: int
 ) -> Digest | None:
-    """Digest the straight line: NOERROR with nothing but records of the qname itself.
+    """Digest the straight line.
 
     Returns None, or raises struct.error, where something is different or wrong: that is for
     `sift` to judge.
     """
-    position, least, found, fields = start, TTL_MAX + 1, False, b""
-    for _ in range(ancount):
-        owner, rtype, rclass, ttl, rdlength = _OWNED(response, position)
-        if owner != _QNAME or rclass != qclass:
-            return None
-        if rtype == qtype:
-            found = True
-        elif rtype != RRSIG:
-            return None
-        fields += _offset(position + 6 - start)
-        if ttl < least:
-            least = ttl
-        elif ttl > TTL_MAX:
-            least = 0
-        position += rdlength + 12
-    if not found or position > len(response):
+    found = straight(response, start, asked, ancount, nscount)
+    if found is None:
         return None
-    if (arcount != 1 or not _bare_opt(response, position)) and extended_rcode(
-        response, position, arcount, NOERROR
-    ):
+    position, ttl, offsets = found
+    if position > len(response):
         return None
-    cacheable, ad, body = least > 0, flags & AD != 0, response[start:position]
-    result = (_ANSWER, NOERROR, False, ad, cacheable, False, ancount, 0, least, body, fields, b"")
+    bare = not arcount or is_bare_end(response, position)
+    if not bare and extended_rcode(response, position, arcount, NOERROR):
+        return None
+    cacheable, ad, body = ttl > 0, flags & AD != 0, response[start:position]
+    result = (
+        _ANSWER, NOERROR, False, ad, cacheable, False, ancount, nscount, ttl, body, offsets, b"",
+    )  # fmt: skip
     return _new(Digest, result)
-
-
-def _bare_opt(response: bytes, position: int) -> bool:
-    """Tell whether what is left is an OPT without options and high rcode bits."""
-    return (
-        response[position : position + 3] == b"\0\0\x29"
-        and len(response) == position + 11
-        and response[position + 5] == 0
-        and response[-2:] == b"\0\0"
-    )

@@ -18,8 +18,6 @@ class Framer:
 
     __slots__ = ("_buffer", "size_max")
 
-    frame = staticmethod(frame)
-
     def __init__(self, size_max: int = MESSAGE_SIZE_MAX) -> None:
         self.size_max = size_max
         self._buffer = b""

@@ -9,7 +9,7 @@ from codns.wire.tcp import Framer, frame
 
 
 def test_frames_have_their_length_in_front():
-    assert frame(b"abc") == Framer.frame(b"abc") == b"\0\3abc"
+    assert frame(b"abc") == b"\0\3abc"
     assert frame(bytes(65535))[:2] == b"\xff\xff"
 
 

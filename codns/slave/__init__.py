@@ -1,0 +1,1 @@
+"""Shell: the worker processes that exchange messages with nameservers."""
