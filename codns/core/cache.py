@@ -19,7 +19,7 @@ least recently; use is noted when an answer is built or aged, so at most once a 
 
 from collections import OrderedDict
 from heapq import heappop, heappush
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from codns.core.model import Transport
 from codns.core.stats import Counter, Stats
@@ -37,71 +37,53 @@ KEY_NXDOMAIN: Final = 8  # flag of a key beside DO, CD and ANY over UDP: for eve
 Origin = Literal["local", "peer"]
 
 
+class Meta(NamedTuple):
+    """What an answer is, but for its records. Few differ: entries share them."""
+
+    rcode: int
+    ad: bool
+    ancount: int
+    nscount: int
+    negative: bool  # NXDOMAIN or NODATA, behind a CNAME too
+    origin: Origin
+
+
 class Entry:
     """One cached answer. Times in seconds on the node's clock; `ttl` as given by its records."""
 
     __slots__ = (
-        "ad",
-        "ancount",
         "body",
         "exact",
         "expires",
         "hits",
         "key",
-        "negative",
-        "nscount",
+        "meta",
         "offsets",
-        "origin",
-        "rcode",
         "recheck",
         "refreshing",
         "stale_until",
-        "stored",
         "ttl",
     )
 
     def __init__(
-        self,
-        key: bytes,
-        rcode: int,
-        ad: bool,
-        ancount: int,
-        nscount: int,
-        body: bytes,
-        offsets: bytes,
-        ttl: int,
-        now: float,
-        *,
-        negative: bool,
-        origin: Origin = "local",
+        self, key: bytes, meta: Meta, body: bytes, offsets: bytes, ttl: int, now: float
     ) -> None:
         self.key = key
-        self.negative = negative  # NXDOMAIN or NODATA, behind a CNAME too
-        self.rcode = rcode
-        self.ad = ad
-        self.ancount = ancount
-        self.nscount = nscount
+        self.meta = meta
         self.body = body
         self.offsets = offsets
         self.ttl = ttl
-        self.stored = now
         self.expires = now + ttl
-        self.origin: Origin = origin
         self.exact: list[Exact] | None = None
         self.hits = 0
         self.refreshing = False
         self.stale_until = 0.0  # while now < this, it is served stale at once (RULES 3.6)
         self.recheck = 0.0  # no refresh of a stale entry before this
 
-    def at_age(self, now: float) -> bytes:
-        """Return the sections with their TTLs as of `now`."""
-        age = int(now - self.stored)
-        return aged(self.body, self.offsets, age) if age > 0 else self.body
-
     @property
     def size(self) -> int:
         """What it counts for against the byte limit."""
-        return len(self.body) + len(self.key) + len(self.offsets) + ENTRY_BYTES
+        return len(self.body) + len(self.key) + ENTRY_BYTES
 
 
 class Exact:
@@ -153,6 +135,7 @@ class Cache:
         "_buckets",
         "_entries",
         "_minutes",
+        "_named",
         "_stats",
         "bytes",
         "bytes_max",
@@ -166,6 +149,7 @@ class Cache:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._buckets: dict[int, Bucket] = {}
         self._minutes: list[int] = []  # heap of the keys of _buckets
+        self._named = 0  # entries of NXDOMAIN: without any there is none to look for
         self._stats = stats
         self.exact: dict[Transport, dict[bytes, Exact]] = {"udp": {}, "tcp": {}}
         self.bytes = 0
@@ -188,12 +172,13 @@ class Cache:
         entry = exact.entry
         if now >= entry.expires or self.wants_refresh(entry, now):
             return None
-        age = int(now - entry.stored)
+        stored = entry.expires - entry.ttl
+        age = int(now - stored)
         start = 10 + len(entry.key) - 1  # flags and counts, then the question: key less its flags
         end = start + len(entry.body)
         tail = exact.tail
         exact.tail = tail[:start] + aged(entry.body, entry.offsets, age) + tail[end:]
-        exact.until = min(entry.stored + age + 1, entry.expires)
+        exact.until = min(stored + age + 1, entry.expires)
         self._entries.move_to_end(entry.key)
         entry.hits += 1
         return exact.tail
@@ -210,7 +195,8 @@ class Cache:
         """Put a finished answer into the exact level (both with their ids)."""
         tail = query[2:]
         table = self.exact[transport]
-        until = min(entry.stored + int(now - entry.stored) + 1, entry.expires)
+        stored = entry.expires - entry.ttl
+        until = min(stored + int(now - stored) + 1, entry.expires)
         known = table.get(tail)
         if known is not None and known.entry is entry:
             known.tail, known.until = answer[2:], until
@@ -240,7 +226,7 @@ class Cache:
         entry = self._entries.get(key)
         if entry is not None and now < entry.expires:
             return entry
-        named = self._entries.get(nxdomain_key(key))
+        named = self._entries.get(nxdomain_key(key)) if self._named else None
         if named is not None and (entry is None or now < named.expires):
             return named
         return entry
@@ -248,8 +234,8 @@ class Cache:
     def wants_refresh(self, entry: Entry, now: float) -> bool:
         """Say whether a hit now should start a prefetch (RULES 3.7)."""
         return (
-            self.prefetch
-            and entry.hits >= 1  # this hit is the second
+            entry.hits >= 1  # this hit is the second
+            and self.prefetch
             and not entry.refreshing
             and now >= entry.recheck
             and now >= entry.expires - entry.ttl / 10
@@ -260,26 +246,28 @@ class Cache:
         entry.hits += 1
         self._entries.move_to_end(entry.key)
 
-    def store(self, entry: Entry) -> None:
+    def store(self, entry: Entry, now: float) -> None:
         """Keep an entry; it replaces what was known of the same question or name."""
-        key = entry.key
-        old = self._entries.get(key)
+        key, entries = entry.key, self._entries
+        old = entries.get(key)
         if old is not None:
             self._remove(old)
-        if entry.rcode == 0:
-            old = self._entries.get(nxdomain_key(key))
+        if self._named and entry.meta.rcode == 0:
+            old = entries.get(nxdomain_key(key))
             if old is not None:  # the name exists now
                 self._remove(old)
-        self._entries[key] = entry
-        self.bytes += entry.size
+        entries[key] = entry
+        if key[-1] & KEY_NXDOMAIN:
+            self._named += 1
+        self.bytes += len(entry.body) + len(key) + ENTRY_BYTES
         minute = int(entry.expires) // BUCKET_S
         bucket = self._buckets.get(minute)
         if bucket is None:
             bucket = self._buckets[minute] = Bucket()
             heappush(self._minutes, minute)
         bucket.entries.append(entry)
-        if len(self._entries) > self.entries_max or self.bytes > self.bytes_max:
-            self._evict(entry.stored, keep=entry)
+        if len(entries) > self.entries_max or self.bytes > self.bytes_max:
+            self._evict(now, keep=entry)
 
     def drop_other(self, key: bytes) -> None:
         """An NXDOMAIN came for the name: what was kept for the very question goes."""
@@ -294,6 +282,8 @@ class Cache:
 
     def _remove(self, entry: Entry) -> None:
         del self._entries[entry.key]
+        if entry.key[-1] & KEY_NXDOMAIN:
+            self._named -= 1
         self.bytes -= entry.size
         if entry.exact is not None:
             for exact in entry.exact:
@@ -346,6 +336,7 @@ class Cache:
         self._entries.clear()
         self._buckets.clear()
         self._minutes.clear()
+        self._named = 0
         for table in self.exact.values():
             table.clear()
         self.bytes = 0

@@ -8,9 +8,11 @@ JOB_LOST_S: Final = 20.0  # twice a lookup's life: every slave has reported or w
 
 
 class Owner(Protocol):
-    """Whoever wants to know how a job ended. `sent` is when it was given out."""
+    """Whoever wants to know how a job ended."""
 
-    sent: float
+    @property
+    def sent(self) -> float:
+        """When it was given out."""
 
     def done(self, result: Result, now: float) -> None:
         """The job ended."""
@@ -31,11 +33,9 @@ class Jobs:
         self._owners[job] = owner
         return job
 
-    def done(self, result: Result, now: float) -> None:
-        """Tell the owner; a job nobody knows (any more) is nobody's."""
-        owner = self._owners.pop(result.job, None)
-        if owner is not None:
-            owner.done(result, now)
+    def take(self, job: int) -> Owner | None:
+        """Return the owner of a job that has ended; one nobody knows (any more) is nobody's."""
+        return self._owners.pop(job, None)
 
     def sweep(self, now: float) -> int:
         """Forget jobs no slave will report any more; returns how many there were."""

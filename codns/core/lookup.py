@@ -1,10 +1,10 @@
 """One lookup: a question in flight, who waits for it, and what was tried.
 
-A slotted object in a table, never a task (DESIGN 2). Its rules are in `core.resolver`.
+A small object in a table, never a task (DESIGN 2). Its rules are in `core.resolver`.
 """
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from codns.core.cache import Entry
 from codns.core.model import Client
@@ -16,27 +16,24 @@ if TYPE_CHECKING:
     from codns.core.resolver import Resolver
 
 
-class Waiter:
+class Waiter(NamedTuple):
     """A client's query that this lookup will answer."""
 
-    __slots__ = ("arrived", "client", "query")
-
-    def __init__(self, client: Client, query: Query, arrived: float) -> None:
-        self.client = client
-        self.query = query
-        self.arrived = arrived
+    client: Client
+    query: Query
+    arrived: float
 
 
-class Attempt:
-    """One job given to a slave: which lookup it is for, whom it asks."""
+class Attempt(NamedTuple):
+    """One job given to a slave: which lookup it is for, whom it asks, since when.
 
-    __slots__ = ("begun", "lookup", "sent", "server")
+    `begun` is when the lookup did: it may begin anew.
+    """
 
-    def __init__(self, lookup: "Lookup", server: Nameserver, sent: float, begun: float) -> None:
-        self.lookup = lookup
-        self.server = server
-        self.sent = sent
-        self.begun = begun  # when the lookup did: it may begin anew
+    lookup: "Lookup"
+    server: Nameserver
+    sent: float
+    begun: float
 
     def done(self, result: Result, now: float) -> None:
         """The job ended (`core.jobs`)."""
@@ -44,33 +41,24 @@ class Attempt:
 
 
 class Lookup:
-    """A question in flight. `table_key` is unique where nobody may join (ECS)."""
+    """A question in flight. `table_key` is unique where nobody may join (ECS).
 
-    __slots__ = (
-        "answered",
-        "closed",
-        "due",
-        "ends",
-        "failure",
-        "flags",
-        "key",
-        "last",
-        "last_sent",
-        "outstanding",
-        "overload",
-        "refused",
-        "resolver",
-        "retransmit_at",
-        "spent",
-        "stale",
-        "stale_at",
-        "started",
-        "table_key",
-        "tries",
-        "upstreams",
-        "waiters",
-        "wire",
-    )
+    No slots here: what most lookups never change costs nothing as a class's default.
+    """
+
+    due = inf
+    stale: Entry | None = None
+    stale_at = inf
+    closed = False
+    spent: set[str] | None = None  # servers that gave a failing answer
+    last: Nameserver | None = None
+    last_sent = 0.0
+    outstanding = 0
+    retransmit_at = inf
+    failure: Result | None = None
+    refused = False  # a transport error happened: EDE 23 rather than 22
+    overload = False
+    answered = False  # somebody already got an answer, of whatever kind
 
     def __init__(
         self,
@@ -80,6 +68,8 @@ class Lookup:
         wire: bytes,
         flags: int,
         upstreams: Upstreams,
+        now: float,
+        ends: float,
     ) -> None:
         self.resolver = resolver
         self.table_key = table_key
@@ -88,26 +78,21 @@ class Lookup:
         self.flags = flags  # of `wire.batch`
         self.upstreams = upstreams
         self.waiters: dict[tuple[object, int, bytes], Waiter] = {}
-        self.due = inf
-        self.stale: Entry | None = None
-        self.stale_at = inf
-        self.closed = False
-        self.begin(0.0, 0.0)
-
-    def begin(self, now: float, ends: float) -> None:
-        """Start (again) with no attempt made."""
         self.started = now
         self.ends = ends
         self.tries: dict[str, int] = {}
-        self.spent: set[str] | None = None  # servers that gave a failing answer
-        self.last: Nameserver | None = None
-        self.last_sent = now
+
+    def begin_again(self, upstreams: Upstreams, now: float, ends: float) -> None:
+        """Start anew with no attempt made."""
+        self.upstreams = upstreams
+        self.started, self.ends = now, ends
+        self.tries = {}
+        self.spent = None
+        self.last = None
+        self.failure = None
         self.outstanding = 0
         self.retransmit_at = inf
-        self.failure: Result | None = None
-        self.refused = False  # a transport error happened: EDE 23 rather than 22
-        self.overload = False
-        self.answered = False  # somebody already got an answer, of whatever kind
+        self.refused = self.overload = self.answered = False
 
     @property
     def cacheable(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Transport = Literal["udp", "tcp"]
 Source = Literal["cache", "stale", "local", "peer", "special", "error"]
@@ -34,16 +34,14 @@ class Client:
         self.reply = reply
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Send `wire` to `client`."""
 
     client: Client
     wire: bytes
 
 
-@dataclass(slots=True)
-class SendJob:
+class SendJob(NamedTuple):
     """Give a slave this exchange. `server` as "192.0.2.1#53"; `flags` of `wire.batch`."""
 
     job: int

@@ -46,6 +46,7 @@ class Nameserver:
         "down_since",
         "heard_at",
         "looped",
+        "rto",
         "rttvar",
         "sent",
         "silent",
@@ -58,6 +59,7 @@ class Nameserver:
         self.address = address
         self.srtt: float | None = None
         self.rttvar = 0.0
+        self.rto = RTO_FIRST_S  # how long an answer may take before the next try, in seconds
         self.silent = 0  # unanswered tries since it was last heard
         self.down_since: float | None = None
         self.watch: Watched | None = None  # one of several: `core.probing` watches it
@@ -72,23 +74,20 @@ class Nameserver:
         """May clients' queries go there first?"""
         return self.down_since is None and not self.looped
 
-    def rto(self) -> float:
-        """Return how long an answer may take before the next try, in seconds."""
-        if self.srtt is None:
-            return RTO_FIRST_S
-        return min(max(self.srtt + 4 * self.rttvar, RTO_MIN_S), RTO_MAX_S)
-
     def heard(self, elapsed: float) -> bool:
         """It answered after `elapsed` seconds. True: it had been down."""
         self.answers += 1
         srtt = self.srtt
         if srtt is None:
             self.srtt, self.rttvar = elapsed, elapsed / 2
+            self.rto = _clamped(3 * elapsed)
         else:
             error = elapsed - srtt
             self.srtt = srtt + error / 8
             self.rttvar += ((error if error > 0 else -error) - self.rttvar) / 4
-        return self.alive()
+            rto = self.srtt + 4 * self.rttvar
+            self.rto = rto if RTO_MIN_S < rto < RTO_MAX_S else _clamped(rto)
+        return bool(self.silent or self.down_since is not None) and self.alive()
 
     def alive(self) -> bool:
         """It gave a sign of life. True: it had been down."""
@@ -127,6 +126,8 @@ class Upstreams:
         `tries` counts this lookup's tries by address; `spent` holds the addresses that already
         gave it a failing answer and are not asked again.
         """
+        if not tries and len(self.servers) == 1 and not self.servers[0].looped:
+            return self.servers[0]
         best: Nameserver | None = None
         best_rank: tuple[bool, int, float] | None = None
         for server in self.servers:
@@ -138,3 +139,7 @@ class Upstreams:
             if best_rank is None or rank < best_rank:
                 best, best_rank = server, rank
         return best
+
+
+def _clamped(rto: float) -> float:
+    return min(max(rto, RTO_MIN_S), RTO_MAX_S)

@@ -78,7 +78,9 @@ class Node:
 
     def job_done(self, done: Result, now: float) -> list[Effect]:
         """Take a slave's report."""
-        self._state.jobs.done(done, now)
+        owner = self._state.jobs.take(done.job)
+        if owner is not None:
+            owner.done(done, now)
         return self._take()
 
     def configure(self, settings: Settings, now: float) -> list[Effect]:

@@ -19,28 +19,30 @@ The rules (RULES 4), in the order a lookup meets them:
 from math import inf
 from typing import Final
 
+from codns.core import stale
 from codns.core.cache import KEY_NXDOMAIN, Entry, nxdomain_key
 from codns.core.lookup import Attempt, Lookup, Waiter
 from codns.core.model import Answer, Client, SendJob, Source
-from codns.core.nameserver import Nameserver
+from codns.core.nameserver import RTO_MAX_S, Nameserver
 from codns.core.state import State
 from codns.wire import const
-from codns.wire.ageing import capped
 from codns.wire.batch import FLAG_FIRST_RRSET, Result
-from codns.wire.build import answer, upstream_query
+from codns.wire.build import plain_answer, upstream_query, upstream_question
 from codns.wire.derived import Derived, unpack_derived
 from codns.wire.outcome import Outcome
 from codns.wire.query import Query
 
 DEADLINE_S: Final = 4.5  # RULES 4.2: the stub's 5 s are near
 LIFE_S: Final = 10.0  # RFC 8767 5: the query resolution timer, 10..30 s
-STALE_WAIT_S: Final = 1.8  # RFC 8767 5: the client response timer
-STALE_RECHECK_S: Final = 30.0  # RFC 8767 5: the failure recheck timer
-STALE_TTL_S: Final = 30  # RFC 8767 4: recommended TTL of a stale answer
-STALE_WINDOW_S: Final = 60.0  # see `mark_stale`
 WAITERS_MAX: Final = 1_024  # a lookup: a name everybody wants at once is a few hundred
 LOOKUPS_MAX: Final = 16_384  # in flight: twice the clients, as lookups outlive them (10 s, 4.5 s)
 KEY_ANY_UDP: Final = 4  # flag of a key beside DO and CD: only the first RRset is kept
+
+# Members of an enum take a look-up each time they are named through their class
+_NXDOMAIN: Final = Outcome.NXDOMAIN
+_TRUNCATED: Final = Outcome.TRUNCATED
+_UNREACHABLE: Final = Outcome.UNREACHABLE
+_new: Final = tuple.__new__  # half of what calling a NamedTuple's class costs
 
 _FAILING_ANSWERS: Final = (Outcome.SERVFAIL, Outcome.REFUSED, Outcome.FORMERR)
 _RELAYED: Final = (Outcome.REFUSED, Outcome.NOTIMP, Outcome.OTHER)  # the rest says SERVFAIL
@@ -58,22 +60,21 @@ class Resolver:
     # -- a client, or a refresh, wants an answer ------------------------------------------------
 
     def ask(
-        self, query: Query, key: bytes, client: Client, stale: Entry | None, now: float
+        self, query: Query, key: bytes, client: Client, expired: Entry | None, now: float
     ) -> None:
         """Let `client` wait for the answer to `key`, joining or starting a lookup."""
-        state = self.state
+        state, lookups = self.state, self.lookups
         waiter_key = (client.key, query.id, query.question)
         # An answer for one client's network is for nobody else: its own query again joins it
         table_key: object = key if query.ecs is None else (key, query.ecs, waiter_key)
-        lookup = self.lookups.get(table_key)
-        if lookup is not None and waiter_key in lookup.waiters:
+        lookup = lookups.get(table_key)
+        if lookup is None:
+            refusal = "clients" if len(lookups) >= LOOKUPS_MAX else state.enter(client)
+        elif waiter_key in lookup.waiters:
             state.stats.duplicates += 1  # the client sent it again: still one waiter
             return
-        refusal = state.refuses(client)
-        if lookup is None and refusal is None and len(self.lookups) >= LOOKUPS_MAX:
-            refusal = "clients"
-        if lookup is not None and refusal is None and len(lookup.waiters) >= WAITERS_MAX:
-            refusal = "waiters"
+        else:
+            refusal = "waiters" if len(lookup.waiters) >= WAITERS_MAX else state.enter(client)
         if refusal is not None:
             state.stats.refusals[refusal] += 1
             state.reply(client, query, const.SERVFAIL, const.EDE_OTHER)
@@ -84,11 +85,11 @@ class Resolver:
         else:
             state.stats.coalesced += 1
             if now >= lookup.started + DEADLINE_S:
+                lookup.begin_again(state.upstreams(key[:-5]), now, now + LIFE_S)
                 self._begin(lookup, now)
-        lookup.waiters[waiter_key] = Waiter(client, query, now)
-        state.enter(client)
-        if stale is not None and lookup.stale_at == inf:
-            lookup.stale, lookup.stale_at = stale, now + STALE_WAIT_S
+        lookup.waiters[waiter_key] = _new(Waiter, (client, query, now))
+        if expired is not None and lookup.stale_at == inf:
+            lookup.stale, lookup.stale_at = expired, now + stale.WAIT_S
         self._schedule(lookup)
 
     def refresh(self, entry: Entry, now: float) -> bool:
@@ -106,25 +107,26 @@ class Resolver:
         return True
 
     def _new(self, table_key: object, key: bytes, ecs: bytes | None, now: float) -> Lookup:
-        name, qtype, qclass = split_key(key)
         flags = key[-1]
-        wire = upstream_query(
-            name,
-            qtype,
-            qclass,
-            do=flags & 1 != 0,
-            cd=flags & 2 != 0,
-            ecs=ecs,
+        if ecs is None:
+            wire = upstream_question(key[:-1], flags)
+        else:
+            wire = upstream_query(*split_key(key), do=bool(flags & 1), cd=bool(flags & 2), ecs=ecs)
+        state = self.state
+        lookup = self.lookups[table_key] = Lookup(
+            self,
+            table_key,
+            key,
+            wire,
+            FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else 0,
+            state.upstreams(key[:-5]) if state.zones else state.default,
+            now,
+            now + LIFE_S,
         )
-        job_flags = FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else 0
-        lookup = Lookup(self, table_key, key, wire, job_flags, self.state.upstreams(name))
-        self.lookups[table_key] = lookup
         self._begin(lookup, now)
         return lookup
 
     def _begin(self, lookup: Lookup, now: float) -> None:
-        lookup.begin(now, now + LIFE_S)
-        lookup.upstreams = self.state.upstreams(split_key(lookup.key)[0])
         if not self._try(lookup, now):
             lookup.retransmit_at = now  # no nameserver at all: concluded by the first timeout
 
@@ -132,46 +134,49 @@ class Resolver:
 
     def _try(self, lookup: Lookup, now: float, besides: Nameserver | None = None) -> bool:
         """Ask the next nameserver; False if none may be asked (now)."""
-        if now >= lookup.ends:
-            return False
-        server = lookup.upstreams.pick(lookup.tries, lookup.spent)
-        tries = lookup.tries
-        if server is None or (besides is not None and server.address in tries):
+        tries, ends, state = lookup.tries, lookup.ends, self.state
+        server = lookup.upstreams.pick(tries, lookup.spent)
+        if server is None or now >= ends or (besides is not None and server.address in tries):
             return False
         address = server.address
-        lookup.retransmit_at = now + server.rto() * (1 << sum(tries.values()) if tries else 1)
-        tries[address] = tries.get(address, 0) + 1
-        job = self.state.jobs.new(Attempt(lookup, server, now, lookup.started))
+        if tries:
+            lookup.retransmit_at = now + server.rto * (1 << sum(tries.values()))
+            tries[address] = tries.get(address, 0) + 1
+        else:
+            lookup.retransmit_at = now + server.rto
+            tries[address] = 1
         lookup.last = server
         lookup.last_sent = now
         lookup.outstanding += 1
         server.sent += 1
         if server.watch is not None:
             server.watch.queried(now)
-        self.state.out.append(SendJob(job, address, lookup.flags, lookup.ends - now, lookup.wire))
+        job = state.jobs.new(_new(Attempt, (lookup, server, now, lookup.started)))
+        state.out.append(_new(SendJob, (job, address, lookup.flags, ends - now, lookup.wire)))
         return True
 
     def attempt_done(self, attempt: Attempt, result: Result, now: float) -> None:
         """A slave reports how an attempt ended."""
-        lookup, server, outcome = attempt.lookup, attempt.server, result.outcome
-        if attempt.begun == lookup.started:  # not of tries before it began anew
+        lookup, server, _, begun = attempt
+        outcome = result.outcome
+        if begun == lookup.started:  # not of tries before it began anew
             lookup.outstanding -= 1
         if lookup.last is server:
             lookup.last = None  # this try has ended: its timeout is nobody's silence
         self.state.stats.outcomes[outcome] += 1
-        if outcome <= Outcome.TRUNCATED:
+        if outcome <= _TRUNCATED:
             server.heard_at = now
             # The time of a truncated answer is that of a TCP exchange that failed
-            truncated = outcome is Outcome.TRUNCATED
-            if server.alive() if truncated else server.heard(result.elapsed):
+            if server.heard(result.elapsed) if outcome != _TRUNCATED else server.alive():
                 self.state.note_up(server)
             if server.watch is not None:
                 ttl = result.ttl if result.cacheable and lookup.cacheable else 0
                 server.watch.won(*split_key(lookup.key), ttl, now)
-            if outcome <= Outcome.NXDOMAIN:
-                self._usable(lookup, result, now)
+            if outcome <= _NXDOMAIN:
+                if not lookup.closed:  # else an earlier try answered; this one taught its time
+                    self._usable(lookup, result, now)
                 return
-        elif outcome is Outcome.UNREACHABLE and server.unheard(now, refused=True):
+        elif outcome is _UNREACHABLE and server.unheard(now, refused=True):
             self.state.note_down(server, "refused")
         if not lookup.closed:
             self._failed(lookup, server, result, now)
@@ -201,8 +206,10 @@ class Resolver:
     # -- time passes ----------------------------------------------------------------------------
 
     def _schedule(self, lookup: Lookup) -> None:
-        due = min(lookup.retransmit_at, lookup.ends)
-        if lookup.waiters:
+        due = lookup.retransmit_at
+        due = min(due, lookup.ends)
+        # Before these nothing else is due: the first try's timeout is 0.8 s at most
+        if due > lookup.started + RTO_MAX_S and lookup.waiters:
             due = min(due, lookup.stale_at)
             first = next(iter(lookup.waiters.values())).arrived + DEADLINE_S
             due = min(due, first)
@@ -263,32 +270,30 @@ class Resolver:
     # -- answers --------------------------------------------------------------------------------
 
     def _usable(self, lookup: Lookup, result: Result, now: float) -> None:
-        entry = None
-        if result.cacheable and lookup.cacheable and not lookup.closed:
-            entry = self._keep(lookup, result, now)
-        if lookup.closed:
-            return  # an earlier try already answered; this one only taught its server's time
+        state, waiters = self.state, lookup.waiters
         self._close(lookup)
+        entry = None
+        if lookup.table_key is lookup.key:  # for anybody
+            if result.cacheable:
+                entry = self._keep(lookup, result, now)
+            state.failures.forget(lookup.key)
         if lookup.stale is not None:
             lookup.stale.refreshing = False
             if entry is None and lookup.cacheable:  # refreshed, but by what is not kept
-                self.state.cache.drop(lookup.stale)
-        if lookup.cacheable:
-            self.state.failures.forget(lookup.key)
+                state.cache.drop(lookup.stale)
         body = result.body if entry is None else entry.body
-        for waiter in lookup.waiters.values():
-            query, client = waiter.query, waiter.client
-            wire = answer(
-                query,
-                rcode=result.rcode,
-                ad=result.ad and (query.do or query.ad),
-                ancount=result.ancount,
-                nscount=result.nscount,
-                body=body,
-                size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
+        rcode, ad, ancount, nscount = result.rcode, result.ad, result.ancount, result.nscount
+        answers, leave, out = state.stats.duration["local"], state.leave, state.out
+        for client, query, arrived in waiters.values():
+            size_max = query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX
+            wire = plain_answer(
+                query, rcode, ad and (query.do or query.ad), ancount, nscount, body, size_max
             )
-            self._deliver(waiter, wire, "local", now)
-        lookup.waiters.clear()
+            leave(client)
+            answers.add(now - arrived)
+            out.append(_new(Answer, (client, wire)))
+        state.stats.answers["local"] += len(waiters)
+        waiters.clear()
 
     def _keep(self, lookup: Lookup, result: Result, now: float) -> Entry | None:
         """Put a local answer into the cache (RULES 3.2); returns the entry."""
@@ -299,8 +304,8 @@ class Resolver:
             if derived.rcode == const.NXDOMAIN:
                 target = nxdomain_key(target)
             if state.cache.find(target, now) is None:
-                state.store(target, _of_derived(derived), now)
-        if result.outcome is Outcome.NXDOMAIN and result.ancount == 0:
+                state.store(target, _of_derived(derived, ad=result.ad), now)
+        if result.outcome is _NXDOMAIN and result.ancount == 0:
             state.cache.drop_other(key)
             key = nxdomain_key(key)
         return state.store(key, result, now)
@@ -310,27 +315,12 @@ class Resolver:
         lookup.stale_at = inf
         if entry is None:
             return
-        mark_stale(entry, now)
+        stale.mark(entry, now)
         for waiter in lookup.waiters.values():
-            self._deliver(
-                waiter, self.stale_answer(waiter.query, waiter.client, entry), "stale", now
-            )
+            wire = stale.stale_answer(waiter.query, waiter.client, entry)
+            self._deliver(waiter, wire, "stale", now)
         lookup.answered = lookup.answered or bool(lookup.waiters)
         lookup.waiters.clear()
-
-    def stale_answer(self, query: Query, client: Client, entry: Entry) -> bytes:
-        """Build an answer from an expired entry (RFC 8767 4)."""
-        negative = entry.rcode == const.NXDOMAIN
-        return answer(
-            query,
-            rcode=entry.rcode,
-            ad=entry.ad and (query.do or query.ad),
-            ancount=entry.ancount,
-            nscount=entry.nscount,
-            body=capped(entry.body, entry.offsets, STALE_TTL_S),
-            size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
-            ede=const.EDE_STALE_NXDOMAIN if negative else const.EDE_STALE,
-        )
 
     def _deliver_error(
         self, lookup: Lookup, waiter: Waiter, rcode: int, now: float, *, deadline: bool = False
@@ -352,25 +342,17 @@ class Resolver:
         state.out.append(Answer(waiter.client, wire))
 
 
-def mark_stale(entry: Entry, now: float) -> None:
-    """A refresh failed or took too long: serve the entry at once for a while (RULES 3.6).
+def _of_derived(derived: Derived, *, ad: bool) -> Result:
+    """Return a chain's negative answer for its last target as the result it would have been.
 
-    For 30 s without asking again; in the 30 s after that a hit is still served at once and starts
-    the next refresh. So a name in use costs one client 1.8 s an outage, not one every 30 s.
+    AD is the whole message's (RFC 4035 3.2.3), so it holds for this part of it.
     """
-    entry.refreshing = False
-    entry.recheck = now + STALE_RECHECK_S
-    entry.stale_until = now + STALE_WINDOW_S
-
-
-def _of_derived(derived: Derived) -> Result:
-    """Return a chain's negative answer for its last target as the result it would have been."""
     outcome = Outcome.NXDOMAIN if derived.rcode == const.NXDOMAIN else Outcome.NODATA
     return Result(
         0,
         outcome,
         derived.rcode,
-        ad=False,
+        ad=ad,
         cacheable=True,
         soa=True,
         ancount=0,

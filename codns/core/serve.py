@@ -9,10 +9,12 @@ from codns.core.cache import Entry
 from codns.core.loopcheck import LoopCheck
 from codns.core.model import Answer, Client
 from codns.core.resolver import LIFE_S, Resolver, any_key
-from codns.core.special import special
+from codns.core.special import Special, special
+from codns.core.stale import stale_answer
 from codns.core.state import State
 from codns.wire import const
-from codns.wire.build import answer, error_reply
+from codns.wire.ageing import aged
+from codns.wire.build import answer, error_reply, plain_answer
 from codns.wire.errors import WireError
 from codns.wire.query import Query, parse_query
 
@@ -23,6 +25,8 @@ _REFUSALS = {
     const.BADVERS: "badvers",
 }
 _TC = const.TC >> 8  # in the third octet
+_UNUSUAL = frozenset((const.HINFO, const.ANY))
+_new = tuple.__new__  # half of what calling the class costs
 
 
 class Front:
@@ -43,14 +47,17 @@ class Front:
         except WireError as error:
             self._refuse(wire, client, error)
             return
-        if query.qtype == const.HINFO and self._looped(query, client):
-            return
         key = query.key
-        if query.qtype == const.ANY and client.transport == "udp":
-            key = any_key(key)
-        entry = state.cache.find(key, now) if query.ecs is None else None
-        if self._special(query, client):
+        if query.qtype in _UNUSUAL:
+            if query.qtype == const.HINFO and self._looped(query, client):
+                return
+            if query.qtype == const.ANY and client.transport == "udp":
+                key = any_key(key)
+        found = special(query)
+        if found is not None:
+            self._special(query, client, found)
             return
+        entry = state.cache.find(key, now) if query.ecs is None else None
         if entry is not None and now < entry.expires:
             self._fresh(wire, query, client, entry, now)
             return
@@ -81,30 +88,23 @@ class Front:
         state.out.append(Answer(client, error_reply(wire, error.rcode)))
 
     def _fresh(self, wire: bytes, query: Query, client: Client, entry: Entry, now: float) -> None:
-        state = self._state
-        reply = answer(
-            query,
-            rcode=entry.rcode,
-            ad=entry.ad and (query.do or query.ad),
-            ancount=entry.ancount,
-            nscount=entry.nscount,
-            body=entry.at_age(now),
-            size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
-        )
-        cache = state.cache
-        if query.rd and cache.wants_refresh(entry, now) and self._resolver.refresh(entry, now):
-            state.stats.cache_prefetches += 1
+        state, cache, transport = self._state, self._state.cache, client.transport
+        rcode, ad, ancount, nscount, _, _ = entry.meta
+        age = int(now - entry.expires + entry.ttl)
+        body = aged(entry.body, entry.offsets, age) if age else entry.body
+        size_max = query.size if transport == "udp" else const.MESSAGE_SIZE_MAX
+        ad = ad and (query.do or query.ad)
+        reply = plain_answer(query, rcode, ad, ancount, nscount, body, size_max)
+        if entry.hits and query.rd and cache.wants_refresh(entry, now):
+            state.stats.cache_prefetches += self._resolver.refresh(entry, now)
         cache.touch(entry)
-        counter = state.stats.hit_counter(client.transport, query.qtype, entry.rcode)
+        counter = state.stats.hit_counter(transport, query.qtype, rcode)
         counter.n += 1
         if query.plain and not reply[2] & _TC:  # what was cut holds no TTLs to age
-            cache.remember(client.transport, wire, reply, entry, now, counter)
-        state.out.append(Answer(client, reply))
+            cache.remember(transport, wire, reply, entry, now, counter)
+        state.out.append(_new(Answer, (client, reply)))
 
-    def _special(self, query: Query, client: Client) -> bool:
-        found = special(query)
-        if found is None:
-            return False
+    def _special(self, query: Query, client: Client, found: Special) -> None:
         state = self._state
         state.stats.answers["special"] += 1
         reply = answer(
@@ -117,7 +117,6 @@ class Front:
             size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
         )
         state.out.append(Answer(client, reply))
-        return True
 
     def _stale(self, query: Query, client: Client, entry: Entry, now: float) -> None:
         """Serve it at once; after the failed refresh's 30 s this hit starts the next one."""
@@ -127,7 +126,7 @@ class Front:
             self._resolver.refresh(entry, now)
         state.stats.answers["stale"] += 1
         state.stats.duration["stale"].add(0.0)
-        state.out.append(Answer(client, self._resolver.stale_answer(query, client, entry)))
+        state.out.append(Answer(client, stale_answer(query, client, entry)))
 
     def _looped(self, query: Query, client: Client) -> bool:
         """Our own loop check came back to us (RULES 10.2): ends here."""

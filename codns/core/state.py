@@ -3,7 +3,7 @@
 import random
 from typing import Final
 
-from codns.core.cache import Cache, Entry
+from codns.core.cache import Cache, Entry, Meta, Origin
 from codns.core.failures import Failures
 from codns.core.jobs import Jobs
 from codns.core.model import Answer, Client, Effect, Note
@@ -21,13 +21,17 @@ from codns.wire.query import Query
 
 CLIENTS_MAX: Final = 8_192  # queries waiting: RULES 4.1; crawlers hit dnsmasq's 150 at once
 CLIENTS_MAX_ADDRESS: Final = CLIENTS_MAX // 2  # one address: half, so that others get through
-OFFSETS_KEPT: Final = 256  # distinct lists of TTL positions shared between entries
+SHARED_MAX: Final = 1_024  # distinct metas and lists of TTL positions shared between entries
+
+_ANSWER: Final = Outcome.ANSWER
+_LOCAL: Final[Origin] = "local"
 
 
 class State:
     """The parts of one node. `out` collects effects until the shell takes them."""
 
     __slots__ = (
+        "_metas",
         "_offsets",
         "_waiting",
         "cache",
@@ -59,6 +63,7 @@ class State:
         self.outstanding = 0
         self._waiting: dict[bytes, int] = {}
         self._offsets: dict[bytes, bytes] = {}
+        self._metas: dict[tuple[int, bool, int, int, bool, Origin], Meta] = {}
 
     # -- nameservers ----------------------------------------------------------------------------
 
@@ -114,19 +119,17 @@ class State:
 
     # -- clients --------------------------------------------------------------------------------
 
-    def refuses(self, client: Client) -> str | None:
-        """Return why this client may not wait now (a key of `stats.refusals`), or None."""
+    def enter(self, client: Client) -> str | None:
+        """A client's query would wait. Return why it may not (a key of `stats.refusals`)."""
         if self.outstanding >= CLIENTS_MAX:
             return "clients"
-        if self._waiting.get(client.address, 0) >= CLIENTS_MAX_ADDRESS:
-            return "address"
-        return None
-
-    def enter(self, client: Client) -> None:
-        """A client's query waits."""
-        self.outstanding += 1
         address = client.address
-        self._waiting[address] = self._waiting.get(address, 0) + 1
+        waiting = self._waiting.get(address, 0)
+        if waiting >= CLIENTS_MAX_ADDRESS:
+            return "address"
+        self._waiting[address] = waiting + 1
+        self.outstanding += 1
+        return None
 
     def leave(self, client: Client) -> None:
         """It was answered."""
@@ -165,7 +168,8 @@ class State:
         """
         settings = self.settings
         ttl, body, offsets = result.ttl, result.body, result.offsets
-        if result.outcome is not Outcome.ANSWER:
+        negative = result.outcome is not _ANSWER
+        if negative:
             ttl = min(ttl, settings.cache_max_negative_ttl_s)
             if ttl == 0:
                 return None
@@ -176,22 +180,25 @@ class State:
         if ttl < settings.cache_min_ttl_s:
             ttl = settings.cache_min_ttl_s
             body = floored(body, offsets, ttl)
-        shared = self._offsets.get(offsets)
-        if shared is None:
-            shared = offsets
-            if len(self._offsets) < OFFSETS_KEPT:
-                self._offsets[offsets] = offsets
+        meta = (result.rcode, result.ad, result.ancount, result.nscount, negative, _LOCAL)
         entry = Entry(
             key,
-            result.rcode,
-            result.ad,
-            result.ancount,
-            result.nscount,
+            self._metas.get(meta) or self._new_meta(meta),
             body,
-            shared,
+            self._offsets.get(offsets) or self._new_offsets(offsets),
             ttl,
             now,
-            negative=result.outcome is not Outcome.ANSWER,
         )
-        self.cache.store(entry)
+        self.cache.store(entry, now)
         return entry
+
+    def _new_meta(self, meta: tuple[int, bool, int, int, bool, Origin]) -> Meta:
+        made = Meta(*meta)
+        if len(self._metas) < SHARED_MAX:
+            self._metas[meta] = made
+        return made
+
+    def _new_offsets(self, offsets: bytes) -> bytes:
+        if len(self._offsets) < SHARED_MAX:
+            self._offsets[offsets] = offsets
+        return offsets
