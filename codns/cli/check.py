@@ -81,7 +81,6 @@ def _rows(config: Config, here: site.Site) -> list[tuple[str, str]]:
         ("slaves", str(config.slaves)),
         ("private zones", f"{len(here.private_zones)}{from_auto}"),
         ("cache", ", ".join(kept)),
-        ("state", config.state_dir),
         ("log", f"{config.log.level}, {config.log.format}"),
     ]
     for zone, settings in config.zones.items():

@@ -18,7 +18,7 @@ from codns.cli.output import duration
 from codns.config.units import format_endpoint, parse_endpoint
 from codns.master.sockets import BindError, Pair, bind
 from codns.wire.errors import WireError
-from codns.wire.tcp import Framer
+from codns.wire.tcp import Framer, frame
 
 IN_FLIGHT_MAX: Final = 4096  # delayed answers; more are lost, as in a full queue of a real one
 RECEIVE_SIZE: Final = 65535
@@ -127,7 +127,7 @@ class Embedded:
             response = self.responder.respond(wire, tcp=True)
             if response is not None and not self.dead:
                 async with lock:
-                    await stream.send_all(Framer.frame(response))
+                    await stream.send_all(frame(response))
         finally:
             self._in_flight -= 1
 

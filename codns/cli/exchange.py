@@ -12,7 +12,7 @@ from codns.cli.output import Unreachable
 from codns.config.units import format_duration, format_endpoint
 from codns.wire.const import HEADER_SIZE, MESSAGE_SIZE_MAX
 from codns.wire.errors import WireError
-from codns.wire.tcp import Framer
+from codns.wire.tcp import Framer, frame
 
 REMEDY: Final = "is codns running? (codns run)"
 
@@ -86,7 +86,7 @@ def _ask_tcp(server: Server, query: bytes, timeout_s: float) -> bytes:
     with socket.socket(server.family, socket.SOCK_STREAM) as tcp:
         tcp.settimeout(timeout_s)
         tcp.connect((server.host, server.port))
-        tcp.sendall(Framer.frame(query))
+        tcp.sendall(frame(query))
         while (left := until - time.monotonic()) > 0:
             tcp.settimeout(left)
             data = tcp.recv(MESSAGE_SIZE_MAX)

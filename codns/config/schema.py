@@ -13,7 +13,6 @@ from msgspec import Struct, field
 from codns.config.units import (
     DAY,
     HOUR,
-    AbsolutePath,
     Count,
     Listen,
     Nameserver,
@@ -74,6 +73,4 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     private_zones: Auto | tuple[Annotated[str, Zone()], ...] = "auto"
     zones: dict[Annotated[str, Zone()], ZoneSettings] = field(default_factory=dict)
     cache: CacheSettings = CacheSettings()
-    # What has to survive a restart.
-    state_dir: Annotated[str, AbsolutePath()] = "/var/lib/codns"
     log: LogSettings = LogSettings()

@@ -8,7 +8,6 @@ of ours. `read` raises ValueError with a text that says what would be right.
 import ipaddress
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from codns.config.problems import shown
@@ -206,14 +205,3 @@ class Zone:
     def read(self, value: object) -> str:
         """Return the name."""
         return parse_name(value)
-
-
-@dataclass(frozen=True)
-class AbsolutePath:
-    """The absolute path of a file or folder, kept as text."""
-
-    def read(self, value: object) -> str:
-        """Return the path."""
-        if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-            raise ValueError(f"{shown(value)} is not an absolute path")
-        return str(PurePosixPath(value))

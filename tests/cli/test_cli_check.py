@@ -32,7 +32,6 @@ def test_defaults(codns, tmp_path):
         "private zones  105 (auto)\n"
         "cache          200000 entries, TTL 0s to 1d, negative up to 1h, stale up to 1d, "
         "prefetch\n"
-        "state          /var/lib/codns\n"
         "log            info, text\n"
     )
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from codns.cli.embedded import Companion, Embedded
-from codns.wire.tcp import Framer
+from codns.wire.tcp import Framer, frame
 
 PATIENCE_S = 10.0  # no test waits so long, but for a machine that stalls
 
@@ -53,7 +53,7 @@ def test_udp_and_tcp_on_one_port():
             await udp.send(query("www.example"))
             assert address_of(await udp.recv(4096)) == "192.0.2.80"
         async with await trio.open_tcp_stream("127.0.0.1", port) as tcp:
-            data = Framer.frame(query("www.example")) + Framer.frame(query("mail.example"))
+            data = frame(query("www.example")) + frame(query("mail.example"))
             await tcp.send_all(data[:5])
             await tcp.send_all(data[5:])
             framer, found = Framer(), []

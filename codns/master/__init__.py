@@ -1,0 +1,1 @@
+"""Shell: one trio event loop around `core.Node`. Applies effects; decides nothing."""

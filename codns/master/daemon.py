@@ -1,0 +1,256 @@
+"""The daemon: everything put together, started in order, reloaded, ended.
+
+Start: bind (or fail with one line), slaves, listeners, then the loop check; `ready` is logged when
+queries are answered. A reload reads the file again and hands the node its new settings; the cache
+and everything in flight stay, and a bad file changes nothing. The end: no new queries, up to 2 s
+for those in flight, then the slaves.
+"""
+
+import gc
+import os
+import random
+import resource
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+import trio
+from msgspec.structs import replace
+
+from codns.config import rules
+from codns.config.load import load
+from codns.config.problems import ConfigError
+from codns.config.schema import Config
+from codns.config.site import Site, fingerprints, resolve
+from codns.core.model import Client
+from codns.core.node import Node
+from codns.core.settings import Settings, ZoneSettings
+from codns.master.acl import Acl
+from codns.master.pool import Pool
+from codns.master.pump import Pump
+from codns.master.signals import handle_signals
+from codns.master.sockets import Pair, bind
+from codns.master.tcp import COUNTERS, TcpLimits, TcpListener
+from codns.master.udp import UdpListener
+from codns.master.watch import Watcher
+from codns.obs.logs import Log
+from codns.wire.batch import Result
+
+FILES_MAX: Final = 1 << 20  # where the system sets no limit: what Linux would call unlimited
+DRAIN_S: Final = 2.0  # what is in flight may take so long at the end
+DRAIN_LOOK_S: Final = 0.01
+AT_START: Final = ("listen", "slaves")  # keys that a reload does not change
+SLAVES_MIN: Final = 2  # one can die without a pause
+SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
+
+# Objects live long here and form no cycles: what the collector's oldest generation would find
+# does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered.
+_GC_THRESHOLDS: Final = (20_000, 20, 100_000)
+
+Companion = Callable[[], Awaitable[None]]
+
+
+def settings_of(config: Config, site: Site) -> Settings:
+    """Return what `core` needs of the configuration."""
+    cache = config.cache
+    return Settings(
+        nameservers=site.nameservers,
+        zones={
+            name: ZoneSettings(zone.nameservers or site.nameservers, zone.peers)
+            for name, zone in site.zones.items()
+        },
+        private_zones=site.private_zones,
+        cache_entries=cache.entries,
+        cache_min_ttl_s=cache.min_ttl,
+        cache_max_ttl_s=cache.max_ttl,
+        cache_max_negative_ttl_s=cache.max_negative_ttl,
+        cache_stale_s=cache.stale,
+        cache_prefetch=cache.prefetch,
+    )
+
+
+def slaves_of(config: Config) -> int:
+    """Return how many slaves to start."""
+    if config.slaves == "auto":
+        return min(max(SLAVES_MIN, os.cpu_count() or 1), SLAVES_MAX)
+    return config.slaves
+
+
+def _files_max() -> int:
+    """Raise the limit on open files as far as allowed, and return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+class Daemon:
+    """One running codns. `path` and `overrides` are what `config.load` takes, for reloads."""
+
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        *,
+        path: Path | None = None,
+        overrides: dict[str, object] | None = None,
+    ) -> None:
+        self._log = log
+        self._path = path
+        self._overrides = overrides or {}
+        self._first = config  # as written: what a reload is compared with
+        self._pairs = bind(config.listen, skip_absent=config.listen == Config().listen)
+        config = replace(config, listen=tuple(self.addresses))  # port 0 has become a port
+        self.config = config
+        self._site = resolve(config)
+        # Made before anything else happens: a change from here on is not lost
+        self._watcher = Watcher(lambda: fingerprints(self._site), self._site_changed)
+        self._acl = Acl(map(ip_network, config.allow))
+        self._counts = dict.fromkeys(COUNTERS, 0)
+        self._scope = trio.CancelScope()
+        self._stopping = trio.Event()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, with the ports really bound."""
+        return [pair.address for pair in self._pairs]
+
+    async def run(self, *companions: Companion) -> None:
+        """Serve until stopped. `companions` run beside it (the embedded nameserver)."""
+        limits = TcpLimits.within(_files_max())
+        rng = random.Random(os.urandom(16))
+        settings = settings_of(self.config, self._site)
+        self._node = Node(settings, rng, trio.current_time())
+        pool = Pool(slaves_of(self.config), self._results, log=self._log)
+        self._pump = Pump(self._node, pool, self._log)
+        self._udp = [self._udp_listener(pair) for pair in self._pairs]
+        self._tcp = TcpListener(self._tcp_query, self._acl_allows, limits, self._count)
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(handle_signals, self.stop, self.reload)
+                for companion in companions:
+                    nursery.start_soon(companion)
+                await nursery.start(pool.run)
+                self._pump.listen(self._udp)
+                await nursery.start(self._pump.run)
+                for pair in self._pairs:
+                    await nursery.start(self._tcp.serve, pair.tcp)
+                nursery.start_soon(self._watcher.run)
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*_GC_THRESHOLDS)
+                self._tell_ready()
+                self._pump.apply(self._node.start(trio.current_time()))
+                await self._stopping.wait()
+                await self._drain()
+                pool.shutdown()
+                nursery.cancel_scope.cancel()
+        for pair in self._pairs:
+            pair.udp.close()
+        self._log("info", "stopped", {})
+        self._log.flush(everything=True)
+
+    # -- queries --------------------------------------------------------------------------------
+
+    def _udp_listener(self, pair: Pair) -> UdpListener:
+        return UdpListener(
+            pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
+        )
+
+    def _tcp_query(self, wire: bytes, client: Client) -> None:
+        now = trio.current_time()
+        self._node.stats.queries["tcp"] += 1
+        answer = self._node.cached(wire[2:], "tcp", now)
+        if answer is None:
+            self._pump.query(wire, client, now)
+        else:
+            client.reply(wire[:2] + answer)
+
+    def _results(self, results: list[Result]) -> None:
+        self._pump.results(results)
+
+    def _acl_allows(self, address: bytes) -> bool:
+        return self._acl.allows(address)
+
+    def _count(self, name: str) -> None:
+        self._counts[name] += 1
+
+    # -- reload ---------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again (SIGHUP); a bad one changes nothing."""
+        try:
+            config = load(self._path, self._overrides)
+        except ConfigError as error:
+            problems: dict[str, object] = {"problems": [str(p) for p in error.problems]}
+            self._log("error", "reload failed, the old configuration stays", problems)
+            return
+        later = [key for key in AT_START if getattr(config, key) != getattr(self._first, key)]
+        if later:
+            self._log("warning", "takes effect at the next start only", {"keys": later})
+        # These were taken at the start and stay: what is our own address is decided by them
+        config = replace(config, **{key: getattr(self.config, key) for key in AT_START})
+        self.config = config
+        self._log.level, self._log.format = config.log.level, config.log.format
+        self._acl = Acl(map(ip_network, config.allow))
+        for listener in self._udp:
+            listener.acl = self._acl
+        self._take_site(resolve(config))
+        self._log("info", "reloaded", {"nameservers": list(self._site.nameservers)})
+
+    def _site_changed(self) -> None:
+        """resolv.conf, or what it points at, is another file now."""
+        site = resolve(self.config)
+        if site.nameservers != self._site.nameservers:
+            fields: dict[str, object] = {
+                "nameservers": list(site.nameservers),
+                "from": site.origin,
+            }
+            self._log("info", "nameservers changed", fields)
+        self._take_site(site)
+
+    def _take_site(self, site: Site) -> None:
+        self._site = site
+        self._warn_of_site()
+        self._pump.apply(self._node.configure(settings_of(self.config, site), trio.current_time()))
+
+    def _warn_of_site(self) -> None:
+        warnings = [*rules.warnings(self.config), *self._site.warnings]
+        if warnings:
+            self._log("warning", "configuration", {"warnings": warnings})
+        if not self._site.nameservers:
+            self._log(
+                "warning",
+                "no nameserver: only cached answers can be given; still watching",
+                {"from": self._site.origin},
+            )
+
+    # -- start and end --------------------------------------------------------------------------
+
+    def _tell_ready(self) -> None:
+        self._warn_of_site()
+        fields: dict[str, object] = {
+            "listen": self.addresses,
+            "nameservers": list(self._site.nameservers),
+            "from": self._site.origin,
+        }
+        self._log("info", "ready", fields)
+
+    def stop(self, reason: str) -> None:
+        """End it; asked a second time, at once."""
+        if self._stopping.is_set():
+            self._scope.cancel()
+            return
+        fields: dict[str, object] = {"reason": reason, "in_flight": self._node.outstanding}
+        self._log("info", "stopping", fields)
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        """Answer what is in flight; who asks from now on is not heard."""
+        self._pump.mute()
+        self._tcp.stop()
+        with trio.move_on_after(DRAIN_S):
+            # Both are plain numbers of others; an event would cost each query something
+            while self._node.outstanding or self._tcp.connections:  # noqa: ASYNC110
+                await trio.sleep(DRAIN_LOOK_S)
