@@ -1,0 +1,1 @@
+"""Benchmarks against other forwarders, and the real servers that the tests start too."""
