@@ -24,6 +24,11 @@ class Outcome(IntEnum):
     UNREACHABLE = 11  # ICMP, refused connection, no route, no socket
     OVERLOAD = 12  # our own doing: no slave, its table full. Never anybody's fault or cached
 
+    @classmethod
+    def _missing_(cls, _value: object) -> "Outcome":
+        """What a peer of a newer version may come to say is some failure to us."""
+        return cls.OTHER
+
     @property
     def usable(self) -> bool:
         """May be given to a client while others are outstanding (RULES 4.4)."""

@@ -1,0 +1,1 @@
+"""Codec: messages between peers as sealed datagrams. Untrusted bytes raise only `PeerError`."""
