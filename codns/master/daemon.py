@@ -45,8 +45,9 @@ SLAVES_MIN: Final = 2  # one can die without a pause
 SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
 
 # Objects live long here and form no cycles: what the collector's oldest generation would find
-# does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered.
-_GC_THRESHOLDS: Final = (20_000, 20, 100_000)
+# does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered. The young
+# ones are looked through in small portions: 20,000 objects, 2 ms, at the most.
+_GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
 Companion = Callable[[], Awaitable[None]]
 
