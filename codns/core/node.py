@@ -45,7 +45,7 @@ class Node:
     __slots__ = ("_front", "_loops", "_probing", "_resolver", "_state", "exact_tcp", "exact_udp")
 
     def __init__(self, settings: Settings, rng: random.Random, now: float) -> None:
-        self._state = state = State(rng)
+        self._state = state = State()
         self._resolver = Resolver(state)
         self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
         self._front = Front(state, self._resolver, self._loops)

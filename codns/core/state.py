@@ -1,6 +1,5 @@
 """What the parts of a node share: cache, counters, timers, nameservers, and the effects so far."""
 
-import random
 from typing import Final
 
 from codns.core.cache import Cache, Entry, Meta, Origin
@@ -40,7 +39,6 @@ class State:
         "jobs",
         "out",
         "outstanding",
-        "rng",
         "servers",
         "settings",
         "stats",
@@ -48,9 +46,8 @@ class State:
         "zones",
     )
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self) -> None:
         self.out: list[Effect] = []
-        self.rng = rng
         self.stats = Stats()
         self.cache = Cache(self.stats)
         self.failures = Failures()

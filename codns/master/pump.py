@@ -41,7 +41,6 @@ class Pump:
         self._epoll = select.epoll()
         self._scope = trio.CancelScope()
         self._in_turn = False
-        self.turns = 0
         pool.on_change = self.channels_changed
 
     def listen(self, listeners: Sequence[UdpListener]) -> None:
@@ -130,7 +129,6 @@ class Pump:
         """Handle what is ready, and what becomes ready while there is plenty."""
         clock, poll, node = trio.current_time, self._epoll.poll, self._node
         listeners, pool = self._listeners, self._pool
-        self.turns += 1
         now = clock()
         until = now + TURN_S
         wait = 0.0
