@@ -34,7 +34,8 @@ BUCKET_S: Final = 60  # expiry is sorted by the minute: exact enough to evict by
 
 KEY_NXDOMAIN: Final = 8  # flag of a key beside DO, CD and ANY over UDP: for every type
 
-Origin = Literal["local", "peer"]
+# Whose word it is: our own nameserver's; the same, its TTL raised by `min_ttl`; a peer's.
+Origin = Literal["local", "raised", "peer"]
 
 
 class Meta(NamedTuple):
@@ -268,6 +269,12 @@ class Cache:
         bucket.entries.append(entry)
         if len(entries) > self.entries_max or self.bytes > self.bytes_max:
             self._evict(now, keep=entry)
+
+    def drop_exact(self, entry: Entry) -> None:
+        """Forget its finished answers: the next hit is to be seen by the semantic level."""
+        for exact in entry.exact or ():
+            self._forget_exact(exact)
+        entry.exact = None
 
     def drop_other(self, key: bytes) -> None:
         """An NXDOMAIN came for the name: what was kept for the very question goes."""

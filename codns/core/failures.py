@@ -13,6 +13,11 @@ at 5 s again. A usable answer forgets it.
 from collections import OrderedDict
 from typing import Final
 
+from codns.wire.outcome import Outcome
+
+# RULES 3.5: what an answer says about the name; a timeout says nothing about it
+FAILING_ANSWERS: Final = (Outcome.SERVFAIL, Outcome.REFUSED, Outcome.FORMERR)
+
 FIRST_S: Final = 5.0
 LONGEST_S: Final = 300.0
 ENTRIES_MAX: Final = 10_000  # RULES 3.5; RFC 9520 3.2: the cache itself must be bounded

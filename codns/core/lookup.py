@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from codns.core.cache import Entry
 from codns.core.model import Client
 from codns.core.nameserver import Nameserver, Upstreams
+from codns.core.side import Side
 from codns.wire.batch import Result
 from codns.wire.query import Query
 
 if TYPE_CHECKING:
+    from codns.core.helping import Asker
+    from codns.core.race import Race
     from codns.core.resolver import Resolver
 
 
@@ -59,6 +62,18 @@ class Lookup:
     refused = False  # a transport error happened: EDE 23 rather than 22
     overload = False
     answered = False  # somebody already got an answer, of whatever kind
+    cached_failure = False  # it begins with a failure remembered: EDE 13
+    owed = False  # a local try waits until no remote query is in flight (RULES 4.3)
+
+    # Of the race; all stay as they are where no peer can be asked (`core.fleet`)
+    side: Side | None = None
+    race: "Race | None" = None
+    race_at = inf  # the initial delay ends
+    delay = 0.0
+    begun_at = 0.0  # when its race's clock started: a client's lookup began, or joined a refresh
+    token = 0  # of the initial delay's estimator
+    served = False  # it is for peers
+    askers: "list[Asker] | None" = None  # peers that wait (`core.helping`)
 
     def __init__(
         self,
@@ -70,7 +85,10 @@ class Lookup:
         upstreams: Upstreams,
         now: float,
         ends: float,
+        *,
+        cacheable: bool,
     ) -> None:
+        self.cacheable = cacheable  # ECS answers are for one client only (RULES 2.5)
         self.resolver = resolver
         self.table_key = table_key
         self.key = key
@@ -93,11 +111,9 @@ class Lookup:
         self.outstanding = 0
         self.retransmit_at = inf
         self.refused = self.overload = self.answered = False
-
-    @property
-    def cacheable(self) -> bool:
-        """ECS answers are for one client only (RULES 2.5)."""
-        return self.table_key is self.key
+        self.cached_failure = self.owed = False
+        self.race = None
+        self.race_at = inf
 
     def fire(self, now: float) -> None:
         """Its deadline has come (`core.timers`)."""

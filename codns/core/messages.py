@@ -134,3 +134,12 @@ def too_large(reply: QueryReply) -> QueryReply:
     To the asker this is an answer that came cut short and could not be had whole.
     """
     return QueryReply(reply.id, Status.FAILURE, Outcome.TRUNCATED, rcode=reply.rcode)
+
+
+def is_answer(reply: QueryReply) -> bool:
+    """Say whether it may be given to a client. A negative one needs its SOA (RULES 5.3)."""
+    if reply.status is not Status.ANSWER or not reply.outcome.usable:
+        return False
+    if len(reply.offsets) != 2 * (reply.ancount + reply.nscount):
+        return False
+    return reply.outcome is Outcome.ANSWER or reply.soa

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from codns.core.messages import Message
+
 Transport = Literal["udp", "tcp"]
 Source = Literal["cache", "stale", "local", "peer", "special", "error"]
 
@@ -64,4 +66,11 @@ class Note:
     fields: dict[str, object]
 
 
-Effect = Answer | SendJob | Note
+class SendPeer(NamedTuple):
+    """Send a message to a peer, named as it is listed."""
+
+    peer: str
+    message: Message
+
+
+Effect = Answer | SendJob | Note | SendPeer

@@ -20,6 +20,8 @@ configuration, as resolv.conf means it.
 from math import inf
 from typing import Final, Protocol
 
+from codns.core.side import Side
+
 RTO_MIN_S: Final = 0.050
 RTO_MAX_S: Final = 0.800
 RTO_FIRST_S: Final = 0.400  # before any sample: unbound starts at 376 ms
@@ -113,12 +115,16 @@ class Nameserver:
 
 
 class Upstreams:
-    """The nameservers of a zone (or of everything that has no zone of its own)."""
+    """The nameservers of a zone (or of everything that has no zone of its own).
 
-    __slots__ = ("servers",)
+    `side` judges them together, where peers could be asked instead (`core.fleet`).
+    """
+
+    __slots__ = ("servers", "side")
 
     def __init__(self, servers: list[Nameserver]) -> None:
         self.servers = servers
+        self.side: Side | None = None
 
     def pick(self, tries: dict[str, int], spent: set[str] | None) -> Nameserver | None:
         """Return the server for the next try of a lookup, or None if none may be asked.

@@ -6,11 +6,14 @@ carried out in order. The shell keeps one timer, for `next_timeout()`.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Final
 
+from codns.core.fleet import Fleet
+from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
+from codns.core.messages import HeartbeatReply, HeartbeatRequest, Message, Query
 from codns.core.model import Client, Effect, Transport
 from codns.core.probing import Probing
 from codns.core.resolver import Resolver
@@ -42,7 +45,17 @@ class _Periodic:
 class Node:
     """A caching forwarder: see DESIGN 2 for its place, the modules beside it for its rules."""
 
-    __slots__ = ("_front", "_loops", "_probing", "_resolver", "_state", "exact_tcp", "exact_udp")
+    __slots__ = (
+        "_fleet",
+        "_front",
+        "_helping",
+        "_loops",
+        "_probing",
+        "_resolver",
+        "_state",
+        "exact_tcp",
+        "exact_udp",
+    )
 
     def __init__(self, settings: Settings, rng: random.Random, now: float) -> None:
         self._state = state = State()
@@ -50,8 +63,24 @@ class Node:
         self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
         self._front = Front(state, self._resolver, self._loops)
         self.exact_udp, self.exact_tcp = state.cache.exact["udp"], state.cache.exact["tcp"]
-        self._probing = Probing(state, random.Random(rng.getrandbits(64)))
+        probing_rng = random.Random(rng.getrandbits(64))
+        self._fleet: Fleet | None = None
+        self._helping: Helping | None = None
+        if settings.peers is not None:
+            fleet_rng = random.Random(rng.getrandbits(64))
+            self._fleet = fleet = Fleet(state, settings, settings.peers, fleet_rng)
+            self._helping = helping = Helping(state, fleet, self._resolver)
+            self._resolver.fleet, self._resolver.helping = fleet, helping
+            fleet.on_failing = self._resolver.path_fails
+            fleet.on_health = helping.set_healthy
+            fleet.on_local_time = helping.serving.local_time
+            fleet.peering.load = helping.load
+        self._probing = Probing(state, self._fleet, probing_rng)
+        if self._fleet is not None:
+            self._fleet.peering.validating = self._probing.validating
         state.configure(settings)
+        if self._fleet is not None:
+            self._fleet.configure(settings, now)
         self._probing.configure(now)
         _Periodic(state, PURGE_S, self._purge).fire(now)
 
@@ -74,26 +103,69 @@ class Node:
     def client_query(self, wire: bytes, client: Client, now: float) -> list[Effect]:
         """Take a client's message, whatever it is."""
         self._front.query(wire, client, now)
-        return self._take()
+        return self._take(now)
 
     def job_done(self, done: Result, now: float) -> list[Effect]:
         """Take a slave's report."""
         owner = self._state.jobs.take(done.job)
         if owner is not None:
             owner.done(done, now)
-        return self._take()
+        return self._take(now)
+
+    def peer_message(self, message: Message, peer: str, now: float) -> list[Effect]:
+        """Take a message of a peer, which the link found to be its."""
+        fleet, helping = self._fleet, self._helping
+        if fleet is None or helping is None:
+            return []
+        if isinstance(message, HeartbeatRequest):
+            fleet.peering.heartbeat(message, peer, now)
+        elif isinstance(message, HeartbeatReply):
+            fleet.peering.heartbeat_answered(message, peer, now)
+        elif isinstance(message, Query):
+            helping.query(message, peer, now)
+        else:
+            fleet.replied(message, peer, now)
+        return self._take(now)
+
+    def peer_learned(self, peer: str, now: float) -> list[Effect]:
+        """The link was introduced to a peer's present life (RULES 8.3)."""
+        if self._fleet is not None:
+            self._fleet.peering.challenged(peer, now)
+        return self._take(now)
+
+    def set_peers(self, addresses: Sequence[str], now: float) -> list[Effect]:
+        """Take the list of peers as it is now; ourselves may be on it."""
+        if self._fleet is not None:
+            self._fleet.peering.set_list(addresses, now)
+        return self._take(now)
+
+    def local_waiting(self, waiting: bool, now: float) -> list[Effect]:
+        """Local clients wait for a slave, or do no longer: peers come after them."""
+        if self._helping is not None:
+            self._helping.set_local_waiting(waiting, now)
+        return self._take(now)
+
+    def learned_zones(self, now: float) -> dict[str, dict[str, object]]:
+        """Return the private zones learned, for `load_learned_zones` of a later life."""
+        return {} if self._fleet is None else self._fleet.private.export(now)
+
+    def load_learned_zones(self, saved: Mapping[str, object], now: float) -> int:
+        """Take them back; returns how many."""
+        return 0 if self._fleet is None else self._fleet.private.load(saved, now)
 
     def configure(self, settings: Settings, now: float) -> list[Effect]:
         """Take new settings: what is in flight goes on, the cache stays."""
         fresh = self._state.configure(settings)
+        if self._fleet is not None:
+            self._fleet.configure(settings, now)
         self._probing.configure(now)
         self._loops.check(fresh, now)
-        return self._take()
+        return self._take(now)
 
     def start(self, now: float) -> list[Effect]:
         """The listeners are open: look for loops through every nameserver."""
         self._loops.check(list(self._state.servers.values()), now)
-        return self._take()
+        return self._take(now)
 
     def flush(self) -> int:
         """Forget all answers and failures; returns how many answers there were."""
@@ -104,7 +176,7 @@ class Node:
         """Do everything that is due."""
         self._state.timers.fire(now)
         self._loops.outstanding(self._state.outstanding, now)
-        return self._take()
+        return self._take(now)
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` wants to be called, or None."""
@@ -135,7 +207,9 @@ class Node:
         """Some nameserver is usable: a question that is not cached has a chance."""
         return any(server.up for server in self._state.servers.values())
 
-    def _take(self) -> list[Effect]:
+    def _take(self, now: float) -> list[Effect]:
+        if self._fleet is not None:
+            self._fleet.after(now)
         effects = self._state.out
         if effects:
             self._state.out = []

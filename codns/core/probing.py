@@ -1,15 +1,19 @@
-"""Probes as jobs: the nameservers that are one of several are watched by `core.probe`.
+"""Probes as jobs: who watches which nameserver by `core.probe`, and what a verdict means.
+
+Watched are nameservers that are one of several, and all where peers could be asked instead: there
+probes are the samples of the local path's judgement (`core.local_path`).
 
 What a probe says moves a server between up and down, not its RTT: a probe asks what the server
 has in its cache, so its time would make a server that gets only probes look quicker than one that
 works, and clients' queries would swing between the two.
 
-A server alone in its zone is not probed: it is asked whatever a probe would say.
+Without peers a server alone in its zone is not probed: it is asked whatever a probe would say.
 """
 
 import random
 from math import inf
 
+from codns.core.fleet import Fleet
 from codns.core.model import SendJob
 from codns.core.nameserver import Nameserver
 from codns.core.probe import Prober, Question
@@ -38,12 +42,20 @@ class _Exchange:
 class Watch:
     """The probes of one nameserver."""
 
-    __slots__ = ("_state", "due", "prober", "server")
+    __slots__ = ("_fleet", "_state", "due", "prober", "server")
 
-    def __init__(self, state: State, server: Nameserver, rng: random.Random, now: float) -> None:
+    def __init__(
+        self,
+        state: State,
+        server: Nameserver,
+        fleet: Fleet | None,
+        rng: random.Random,
+        now: float,
+    ) -> None:
         self._state = state
+        self._fleet = fleet
         self.server = server
-        self.prober = Prober(rng, now, validation=False)
+        self.prober = Prober(rng, now, validation=fleet is not None)
         server.watch = self
         self.due = inf
         self._set()
@@ -66,7 +78,9 @@ class Watch:
 
     def fire(self, now: float) -> None:
         """A probe, or the verdict on one, is due."""
-        question, verdict = self.prober.handle_timeout(now, wanted=not self.server.up)
+        server, fleet = self.server, self._fleet
+        wanted = not server.up or (fleet is not None and fleet.unwell(server.address))
+        question, verdict = self.prober.handle_timeout(now, wanted=wanted)
         if question is not None:
             self._send(question, now)
         self._judge(verdict, now)
@@ -95,6 +109,8 @@ class Watch:
         server = self.server
         if verdict is None:
             return
+        if self._fleet is not None:
+            self._fleet.probed(server.address, now, good=verdict)
         if verdict:
             if server.alive():
                 self._state.note_up(server)
@@ -103,12 +119,13 @@ class Watch:
 
 
 class Probing:
-    """Watches over all nameservers that are one of several."""
+    """Watches over the nameservers."""
 
-    __slots__ = ("_rng", "_state", "_watches")
+    __slots__ = ("_fleet", "_rng", "_state", "_watches")
 
-    def __init__(self, state: State, rng: random.Random) -> None:
+    def __init__(self, state: State, fleet: Fleet | None, rng: random.Random) -> None:
         self._state = state
+        self._fleet = fleet
         self._rng = rng
         self._watches: dict[str, Watch] = {}
 
@@ -118,11 +135,21 @@ class Probing:
         wanted: dict[str, Nameserver] = {}
         if state.settings.probe:
             for upstreams in (state.default, *state.zones.values()):
-                if len(upstreams.servers) > 1:
+                if len(upstreams.servers) > 1 or upstreams.side is not None:
                     wanted.update((server.address, server) for server in upstreams.servers)
         for address in [a for a in self._watches if a not in wanted]:
             self._watches.pop(address).stop()
         for address, server in wanted.items():
             if address not in self._watches:
                 rng = random.Random(self._rng.getrandbits(64))
-                self._watches[address] = Watch(state, server, rng, now)
+                self._watches[address] = Watch(state, server, self._fleet, rng, now)
+
+    def validating(self, now: float) -> bool:
+        """Say whether all nameservers of the default path validate DNSSEC (RULES 6.5)."""
+        watches = [self._watches.get(s.address) for s in self._state.default.servers if s.up]
+        return bool(watches) and all(w is not None and w.prober.validates(now) for w in watches)
+
+    def explain(self, address: str, now: float) -> dict[str, object] | None:
+        """Return what probes say of a nameserver, None if it is not probed."""
+        watch = self._watches.get(address)
+        return None if watch is None else watch.prober.explain(now)

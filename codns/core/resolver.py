@@ -12,31 +12,40 @@ The rules (RULES 4), in the order a lookup meets them:
     failed wins only when nothing is left.
  5. With a stale entry at hand, nobody waits longer than 1.8 s (RFC 8767 5), or than until the
     refresh failed. Each waiter gets SERVFAIL 4.5 s after it arrived: before its own 5 s are over.
- 6. The lookup lives 10 s, so that a late answer still reaches the cache. A client that comes when
+ 6. Where there are peers, `core.fleet` says when they are asked, and may hold the first local try
+    back. No try is repeated while a remote query is in flight: what is owed leaves when the last
+    of them has failed. A peer's answer closes the lookup; a later local one still teaches, and
+    takes its place in the cache.
+ 7. The lookup lives 10 s, so that a late answer still reaches the cache. A client that comes when
     those before it were given up on (4.5 s) starts the tries anew: it is a new question to it.
 """
 
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from codns.core import stale
-from codns.core.cache import KEY_NXDOMAIN, Entry, nxdomain_key
+from codns.core import answering, concluding, stale
+from codns.core.cache import KEY_NXDOMAIN, Entry
+from codns.core.failures import FAILING_ANSWERS
+from codns.core.keys import KEY_ANY_UDP, split_key
 from codns.core.lookup import Attempt, Lookup, Waiter
-from codns.core.model import Answer, Client, SendJob, Source
+from codns.core.model import Client, SendJob
 from codns.core.nameserver import RTO_MAX_S, Nameserver
+from codns.core.side import Side
 from codns.core.state import State
 from codns.wire import const
 from codns.wire.batch import FLAG_FIRST_RRSET, Result
-from codns.wire.build import plain_answer, upstream_query, upstream_question
-from codns.wire.derived import Derived, unpack_derived
+from codns.wire.build import upstream_query, upstream_question
 from codns.wire.outcome import Outcome
 from codns.wire.query import Query
+
+if TYPE_CHECKING:
+    from codns.core.fleet import Fleet
+    from codns.core.helping import Asker, Helping
 
 DEADLINE_S: Final = 4.5  # RULES 4.2: the stub's 5 s are near
 LIFE_S: Final = 10.0  # RFC 8767 5: the query resolution timer, 10..30 s
 WAITERS_MAX: Final = 1_024  # a lookup: a name everybody wants at once is a few hundred
 LOOKUPS_MAX: Final = 16_384  # in flight: twice the clients, as lookups outlive them (10 s, 4.5 s)
-KEY_ANY_UDP: Final = 4  # flag of a key beside DO and CD: only the first RRset is kept
 
 # Members of an enum take a look-up each time they are named through their class
 _NXDOMAIN: Final = Outcome.NXDOMAIN
@@ -44,25 +53,40 @@ _TRUNCATED: Final = Outcome.TRUNCATED
 _UNREACHABLE: Final = Outcome.UNREACHABLE
 _new: Final = tuple.__new__  # half of what calling a NamedTuple's class costs
 
-_FAILING_ANSWERS: Final = (Outcome.SERVFAIL, Outcome.REFUSED, Outcome.FORMERR)
-_RELAYED: Final = (Outcome.REFUSED, Outcome.NOTIMP, Outcome.OTHER)  # the rest says SERVFAIL
+# As if our nameserver had said so: a failure that is remembered
+_SERVFAIL: Final = Result(
+    0, Outcome.SERVFAIL, const.SERVFAIL, False, False, False, 0, 0, 0, 0.0, b"", b"", b""
+)
 
 
 class Resolver:
     """The table of lookups in flight."""
 
-    __slots__ = ("lookups", "state")
+    __slots__ = ("fleet", "helping", "lookups", "served", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.lookups: dict[object, Lookup] = {}
+        self.served: dict[object, Lookup] = {}  # for peers, on the local path only
+        self.fleet: Fleet | None = None
+        self.helping: Helping | None = None
 
     # -- a client, or a refresh, wants an answer ------------------------------------------------
 
     def ask(
-        self, query: Query, key: bytes, client: Client, expired: Entry | None, now: float
+        self,
+        query: Query,
+        key: bytes,
+        client: Client,
+        expired: Entry | None,
+        now: float,
+        *,
+        failed: bool = False,
     ) -> None:
-        """Let `client` wait for the answer to `key`, joining or starting a lookup."""
+        """Let `client` wait for the answer to `key`, joining or starting a lookup.
+
+        `failed`: the local nameservers' failure is remembered, so only peers are asked.
+        """
         state, lookups = self.state, self.lookups
         waiter_key = (client.key, query.id, query.question)
         # An answer for one client's network is for nobody else: its own query again joins it
@@ -82,18 +106,27 @@ class Resolver:
         if lookup is None:
             state.stats.cache_misses += 1
             lookup = self._new(table_key, key, query.ecs, now)
+            if failed:
+                self._begin_failed(lookup, now)
+            else:
+                self._begin(lookup, now, raced=lookup.cacheable)
         else:
             state.stats.coalesced += 1
             if now >= lookup.started + DEADLINE_S:
                 lookup.begin_again(state.upstreams(key[:-5]), now, now + LIFE_S)
-                self._begin(lookup, now)
+                self._begin(lookup, now, raced=lookup.cacheable)
+            elif lookup.side is None and self.fleet is not None:  # a refresh: now it is wanted
+                self._race(lookup, now)
         lookup.waiters[waiter_key] = _new(Waiter, (client, query, now))
         if expired is not None and lookup.stale_at == inf:
             lookup.stale, lookup.stale_at = expired, now + stale.WAIT_S
         self._schedule(lookup)
 
-    def refresh(self, entry: Entry, now: float) -> bool:
-        """Ask for an entry anew with nobody waiting (prefetch, stale). False: not now."""
+    def refresh(self, entry: Entry, now: float, *, raced: bool = False) -> bool:
+        """Ask for an entry anew with nobody waiting (prefetch, stale). False: not now.
+
+        `raced`: peers may be asked too; not for a prefetch, which is in no hurry.
+        """
         key = entry.key
         if key[-1] & KEY_NXDOMAIN:  # kept by name: any type asks for it
             flags = bytes((key[-1] & ~(KEY_NXDOMAIN | KEY_ANY_UDP),))
@@ -103,17 +136,36 @@ class Resolver:
         entry.refreshing = True
         lookup = self._new(key, key, None, now)
         lookup.stale = entry
+        self._begin(lookup, now, raced=raced)
         self._schedule(lookup)
         return True
 
+    def serve(self, key: bytes, asker: "Asker", now: float) -> Lookup:
+        """Ask the local nameservers for a peer."""
+        lookup = self._made(key, key, None, now, self.served)
+        lookup.served, lookup.askers = True, [asker]
+        self._begin(lookup, now, raced=False)
+        self._schedule(lookup)
+        return lookup
+
     def _new(self, table_key: object, key: bytes, ecs: bytes | None, now: float) -> Lookup:
+        return self._made(table_key, key, ecs, now, self.lookups)
+
+    def _made(
+        self,
+        table_key: object,
+        key: bytes,
+        ecs: bytes | None,
+        now: float,
+        table: dict[object, Lookup],
+    ) -> Lookup:
         flags = key[-1]
         if ecs is None:
             wire = upstream_question(key[:-1], flags)
         else:
             wire = upstream_query(*split_key(key), do=bool(flags & 1), cd=bool(flags & 2), ecs=ecs)
         state = self.state
-        lookup = self.lookups[table_key] = Lookup(
+        lookup = table[table_key] = Lookup(
             self,
             table_key,
             key,
@@ -122,13 +174,28 @@ class Resolver:
             state.upstreams(key[:-5]) if state.zones else state.default,
             now,
             now + LIFE_S,
+            cacheable=ecs is None,
         )
-        self._begin(lookup, now)
         return lookup
 
-    def _begin(self, lookup: Lookup, now: float) -> None:
+    def _begin(self, lookup: Lookup, now: float, *, raced: bool) -> None:
+        if raced and self.fleet is not None and self._race(lookup, now):
+            return
         if not self._try(lookup, now):
             lookup.retransmit_at = now  # no nameserver at all: concluded by the first timeout
+
+    def _race(self, lookup: Lookup, now: float) -> bool:
+        """Let it be raced, if it may be. True: no local query for now."""
+        side, key = lookup.upstreams.side, lookup.key
+        if side is None or self.fleet is None or (not key[-5] and key[-4] == const.ANY):
+            return False
+        return self.fleet.begin(lookup, side, now)
+
+    def _begin_failed(self, lookup: Lookup, now: float) -> None:
+        """A local failure is remembered: as if it had come at once (RULES 3.5)."""
+        lookup.failure, lookup.cached_failure = _SERVFAIL, True
+        self._race(lookup, now)
+        lookup.retransmit_at = now  # after whoever waits for it has been noted
 
     # -- attempts -------------------------------------------------------------------------------
 
@@ -145,6 +212,8 @@ class Resolver:
         else:
             lookup.retransmit_at = now + server.rto
             tries[address] = 1
+            if lookup.upstreams.side is not None:
+                lookup.upstreams.side.path.sent(lookup.key[:-5], now)
         lookup.last = server
         lookup.last_sent = now
         lookup.outstanding += 1
@@ -172,14 +241,20 @@ class Resolver:
             if server.watch is not None:
                 ttl = result.ttl if result.cacheable and lookup.cacheable else 0
                 server.watch.won(*split_key(lookup.key), ttl, now)
+            if lookup.upstreams.side is not None and self.fleet is not None:
+                self.fleet.heard(lookup.upstreams.side, lookup, result, now)
             if outcome <= _NXDOMAIN:
-                if not lookup.closed:  # else an earlier try answered; this one taught its time
-                    self._usable(lookup, result, now)
+                if not lookup.closed:
+                    concluding.usable(self, lookup, result, now)
+                elif lookup.race is not None:  # a peer answered first
+                    concluding.late(self, lookup, result, now)
                 return
         elif outcome is _UNREACHABLE and server.unheard(now, refused=True):
             self.state.note_down(server, "refused")
         if not lookup.closed:
             self._failed(lookup, server, result, now)
+        elif lookup.race is not None and lookup.outstanding == 0 and self.fleet is not None:
+            self.fleet.local_failed(lookup, outcome, now)
 
     def _failed(self, lookup: Lookup, server: Nameserver, result: Result, now: float) -> None:
         outcome = result.outcome
@@ -193,21 +268,58 @@ class Resolver:
         elif outcome in (Outcome.UNREACHABLE, Outcome.TRUNCATED):
             lookup.refused = True
             tried = self._try(lookup, now, besides=server)
+            if not tried and outcome is _UNREACHABLE:
+                self._unreachable(lookup, now)
         else:
             lookup.overload = lookup.overload or outcome is Outcome.OVERLOAD
             tried = outcome is Outcome.OVERLOAD and self._try(lookup, now)
+        if lookup.closed:
+            return
         if tried:
             self._schedule(lookup)
         elif lookup.outstanding == 0 and (
             now >= lookup.ends or lookup.upstreams.pick(lookup.tries, lookup.spent) is None
         ):
-            self._conclude(lookup, now)
+            self._local_over(lookup, outcome, now)
+
+    def _unreachable(self, lookup: Lookup, now: float) -> None:
+        if lookup.side is not None and self.fleet is not None:
+            self.fleet.transport_error(lookup, lookup.side, now)
+
+    def _local_over(self, lookup: Lookup, outcome: Outcome, now: float) -> None:
+        """The local path has nothing more to say: peers may have, else what failed wins."""
+        failure = lookup.failure
+        if failure is not None and failure.outcome in FAILING_ANSWERS and lookup.cacheable:
+            if not lookup.cached_failure:
+                self.state.failures.record(lookup.key, const.SERVFAIL, now)
+            outcome = failure.outcome
+        if lookup.side is None or self.fleet is None:
+            concluding.conclude(self, lookup, now)
+        elif self.fleet.local_failed(lookup, outcome, now):
+            lookup.retransmit_at = inf
+            if not lookup.closed:
+                self._schedule(lookup)
+        elif not lookup.closed:
+            concluding.conclude(self, lookup, now)
+
+    def remote_ended(self, lookup: Lookup, now: float) -> None:
+        """All peers that were asked have ended without an answer: the local path goes on."""
+        if not lookup.tries and not lookup.cached_failure:
+            if not self._try(lookup, now):
+                lookup.retransmit_at = now
+        elif lookup.owed:
+            lookup.owed = False
+            if not lookup.answered and self._try(lookup, now):
+                self.state.stats.retransmissions += 1
+        elif lookup.outstanding == 0 and lookup.race is not None and lookup.race.local_ended:
+            concluding.conclude(self, lookup, now)
+            return
+        self._schedule(lookup)
 
     # -- time passes ----------------------------------------------------------------------------
 
     def _schedule(self, lookup: Lookup) -> None:
-        due = lookup.retransmit_at
-        due = min(due, lookup.ends)
+        due = min(lookup.retransmit_at, lookup.ends, lookup.race_at)
         # Before these nothing else is due: the first try's timeout is 0.8 s at most
         if due > lookup.started + RTO_MAX_S and lookup.waiters:
             due = min(due, lookup.stale_at)
@@ -218,158 +330,48 @@ class Resolver:
     def lookup_due(self, lookup: Lookup, now: float) -> None:
         """A deadline of this lookup has come: one of its four, in order of their weight."""
         if now >= lookup.stale_at:
-            self._give_stale(lookup, now)
-        self._expire_waiters(lookup, now)
+            answering.give_stale(self.state, lookup, now)
+        answering.expire(self.state, lookup, DEADLINE_S, now)
         if now >= lookup.ends:
-            self._conclude(lookup, now)
+            concluding.conclude(self, lookup, now)
             return
-        if now >= lookup.retransmit_at:
-            lookup.retransmit_at = inf
-            if (
-                lookup.last is not None
-                and lookup.outstanding
-                and lookup.last.unheard(now, lookup.last_sent)
-            ):
-                self.state.note_down(lookup.last, "silent")
-            if not lookup.answered and self._try(lookup, now):
-                self.state.stats.retransmissions += 1
-            elif lookup.outstanding == 0:
-                self._conclude(lookup, now)
-                return
-        self._schedule(lookup)
+        if now >= lookup.race_at and self.fleet is not None:
+            self.fleet.delay_over(lookup, now)
+        if now >= lookup.retransmit_at and not lookup.closed:
+            self._retransmit(lookup, now)
+        if not lookup.closed:
+            self._schedule(lookup)
 
-    def _expire_waiters(self, lookup: Lookup, now: float) -> None:
-        while lookup.waiters:
-            key, waiter = next(iter(lookup.waiters.items()))
-            if now < waiter.arrived + DEADLINE_S:
-                return
-            del lookup.waiters[key]
-            self._deliver_error(lookup, waiter, const.SERVFAIL, now, deadline=True)
+    def _retransmit(self, lookup: Lookup, now: float) -> None:
+        """The last try's time is over."""
+        lookup.retransmit_at = inf
+        if (
+            lookup.last is not None
+            and lookup.outstanding
+            and lookup.last.unheard(now, lookup.last_sent)
+        ):
+            self.state.note_down(lookup.last, "silent")
+        race = lookup.race
+        if lookup.cached_failure:
+            self._local_over(lookup, Outcome.SERVFAIL, now)
+        elif race is not None and race.attempts:
+            lookup.owed = True
+        elif not lookup.answered and self._try(lookup, now):
+            self.state.stats.retransmissions += 1
+        elif lookup.outstanding == 0:
+            self._local_over(lookup, Outcome.TIMEOUT, now)
+        elif race is not None:  # it was silent for all its tries
+            race.give_held(now)
 
-    def _conclude(self, lookup: Lookup, now: float) -> None:
-        """Nothing is left to wait for: what failed wins (RULES 4.4)."""
-        failure, state = lookup.failure, self.state
-        if failure is not None and failure.outcome in _FAILING_ANSWERS and lookup.cacheable:
-            state.failures.record(lookup.key, const.SERVFAIL, now)
-        self._close(lookup)
-        if lookup.stale is not None:
-            self._give_stale(lookup, now)
-        rcode = const.SERVFAIL
-        if failure is not None and failure.outcome in _RELAYED and failure.rcode <= const.RCODE:
-            rcode = failure.rcode  # an extended one is between that server and us
-        for waiter in lookup.waiters.values():
-            self._deliver_error(lookup, waiter, rcode, now)
-        lookup.waiters.clear()
-
-    def _close(self, lookup: Lookup) -> None:
-        lookup.closed = True
-        self.state.timers.set(lookup, inf)
-        if self.lookups.get(lookup.table_key) is lookup:
-            del self.lookups[lookup.table_key]
-
-    # -- answers --------------------------------------------------------------------------------
-
-    def _usable(self, lookup: Lookup, result: Result, now: float) -> None:
-        state, waiters = self.state, lookup.waiters
-        self._close(lookup)
-        entry = None
-        if lookup.table_key is lookup.key:  # for anybody
-            if result.cacheable:
-                entry = self._keep(lookup, result, now)
-            state.failures.forget(lookup.key)
-        if lookup.stale is not None:
-            lookup.stale.refreshing = False
-            if entry is None and lookup.cacheable:  # refreshed, but by what is not kept
-                state.cache.drop(lookup.stale)
-        body = result.body if entry is None else entry.body
-        rcode, ad, ancount, nscount = result.rcode, result.ad, result.ancount, result.nscount
-        answers, leave, out = state.stats.duration["local"], state.leave, state.out
-        for client, query, arrived in waiters.values():
-            size_max = query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX
-            wire = plain_answer(
-                query, rcode, ad and (query.do or query.ad), ancount, nscount, body, size_max
-            )
-            leave(client)
-            answers.add(now - arrived)
-            out.append(_new(Answer, (client, wire)))
-        state.stats.answers["local"] += len(waiters)
-        waiters.clear()
-
-    def _keep(self, lookup: Lookup, result: Result, now: float) -> Entry | None:
-        """Put a local answer into the cache (RULES 3.2); returns the entry."""
-        state, key = self.state, lookup.key
-        derived = unpack_derived(result.derived) if result.derived else None
-        if derived is not None and state.upstreams(derived.name) is lookup.upstreams:
-            target = derived.name + key[-5:]
-            if derived.rcode == const.NXDOMAIN:
-                target = nxdomain_key(target)
-            if state.cache.find(target, now) is None:
-                state.store(target, _of_derived(derived, ad=result.ad), now)
-        if result.outcome is _NXDOMAIN and result.ancount == 0:
-            state.cache.drop_other(key)
-            key = nxdomain_key(key)
-        return state.store(key, result, now)
-
-    def _give_stale(self, lookup: Lookup, now: float) -> None:
-        entry = lookup.stale
-        lookup.stale_at = inf
-        if entry is None:
+    def path_fails(self, side: Side, now: float) -> None:
+        """A local path is judged failing: its lookups ask peers at once."""
+        fleet = self.fleet
+        if fleet is None:
             return
-        stale.mark(entry, now)
-        for waiter in lookup.waiters.values():
-            wire = stale.stale_answer(waiter.query, waiter.client, entry)
-            self._deliver(waiter, wire, "stale", now)
-        lookup.answered = lookup.answered or bool(lookup.waiters)
-        lookup.waiters.clear()
-
-    def _deliver_error(
-        self, lookup: Lookup, waiter: Waiter, rcode: int, now: float, *, deadline: bool = False
-    ) -> None:
-        ede: int | None = None
-        if lookup.overload:
-            ede = const.EDE_OTHER
-        elif lookup.failure is None or deadline:
-            ede = const.EDE_NETWORK_ERROR if lookup.refused else const.EDE_NO_REACHABLE_AUTHORITY
-        lookup.answered = True
-        self._deliver(waiter, self.state.error(waiter.query, rcode, ede), "error", now)
-
-    def _deliver(self, waiter: Waiter, wire: bytes, source: Source, now: float) -> None:
-        state = self.state
-        state.leave(waiter.client)
-        stats = state.stats
-        stats.answers[source] += 1
-        stats.duration[source].add(now - waiter.arrived)
-        state.out.append(Answer(waiter.client, wire))
-
-
-def _of_derived(derived: Derived, *, ad: bool) -> Result:
-    """Return a chain's negative answer for its last target as the result it would have been.
-
-    AD is the whole message's (RFC 4035 3.2.3), so it holds for this part of it.
-    """
-    outcome = Outcome.NXDOMAIN if derived.rcode == const.NXDOMAIN else Outcome.NODATA
-    return Result(
-        0,
-        outcome,
-        derived.rcode,
-        ad=ad,
-        cacheable=True,
-        soa=True,
-        ancount=0,
-        nscount=derived.nscount,
-        ttl=derived.ttl,
-        elapsed=0.0,
-        body=derived.body,
-        offsets=derived.offsets,
-        derived=b"",
-    )
-
-
-def split_key(key: bytes) -> tuple[bytes, int, int]:
-    """Return (name, qtype, qclass) of a semantic key."""
-    return key[:-5], int.from_bytes(key[-5:-3], "big"), int.from_bytes(key[-3:-1], "big")
-
-
-def any_key(key: bytes) -> bytes:
-    """Return the key of ANY over UDP, whose answer is cut to one RRset (RULES 2.5)."""
-    return key[:-1] + bytes((key[-1] | KEY_ANY_UDP,))
+        for lookup in list(self.lookups.values()):
+            if lookup.side is not side or lookup.closed:
+                continue
+            if lookup.race is None and lookup.race_at != inf:
+                fleet.delay_over(lookup, now)
+            if lookup.race is not None:
+                lookup.race.path_fails(now)

@@ -6,9 +6,10 @@ lookup.
 """
 
 from codns.core.cache import Entry
+from codns.core.keys import any_key
 from codns.core.loopcheck import LoopCheck
 from codns.core.model import Answer, Client
-from codns.core.resolver import LIFE_S, Resolver, any_key
+from codns.core.resolver import LIFE_S, Resolver
 from codns.core.special import Special, special
 from codns.core.stale import stale_answer
 from codns.core.state import State
@@ -41,7 +42,7 @@ class Front:
 
     def query(self, wire: bytes, client: Client, now: float) -> None:
         """Take one message from a client; effects go to `state.out`."""
-        state = self._state
+        state, fleet = self._state, self._resolver.fleet
         try:
             query = parse_query(wire)
         except WireError as error:
@@ -68,15 +69,18 @@ class Front:
         if entry is not None:
             if now >= entry.expires + state.cache.stale_s:
                 entry = None
-            elif now < entry.stale_until:
+            elif now < entry.stale_until or (fleet is not None and fleet.helpless(key, now)):
                 self._stale(query, client, entry, now)
                 return
+        failed = False
         if entry is None and len(state.failures) and query.ecs is None:
             rcode = state.failures.get(key, now)
             if rcode is not None:
-                state.reply(client, query, rcode, const.EDE_CACHED_ERROR)
-                return
-        self._resolver.ask(query, key, client, entry, now)
+                if fleet is None:
+                    state.reply(client, query, rcode, const.EDE_CACHED_ERROR)
+                    return
+                failed = True  # peers may know better (RULES 3.5)
+        self._resolver.ask(query, key, client, entry, now, failed=failed)
 
     def _refuse(self, wire: bytes, client: Client, error: WireError) -> None:
         state = self._state
@@ -97,6 +101,9 @@ class Front:
         reply = plain_answer(query, rcode, ad, ancount, nscount, body, size_max)
         if entry.hits and query.rd and cache.wants_refresh(entry, now):
             state.stats.cache_prefetches += self._resolver.refresh(entry, now)
+        if entry.recheck < 0.0 and query.rd:  # a peer's, of an outage that is over
+            entry.recheck = 0.0
+            self._resolver.refresh(entry, now, raced=True)
         cache.touch(entry)
         counter = state.stats.hit_counter(transport, query.qtype, rcode)
         counter.n += 1
@@ -123,7 +130,7 @@ class Front:
         state = self._state
         if now >= entry.recheck and not entry.refreshing:
             entry.stale_until = max(entry.stale_until, now + LIFE_S)  # till that one has ended
-            self._resolver.refresh(entry, now)
+            self._resolver.refresh(entry, now, raced=True)
         state.stats.answers["stale"] += 1
         state.stats.duration["stale"].add(0.0)
         state.out.append(Answer(client, stale_answer(query, client, entry)))

@@ -35,6 +35,14 @@ class Special(NamedTuple):
     body: bytes
 
 
+def is_special(name: bytes) -> bool:
+    """Say whether a lower-case name never leaves this node, and no peer is told of it."""
+    if name[-4:] not in _TAILS:
+        return False
+    zones = (_LOCALHOST, _RESOLVER, *_ABSENT)
+    return name in _REVERSE or any(is_under(name, zone) for zone in zones)
+
+
 def special(query: Query) -> Special | None:
     """Return the answer to a name that never leaves this node, or None for an ordinary one."""
     name = query.name

@@ -24,6 +24,7 @@ SHARED_MAX: Final = 1_024  # distinct metas and lists of TTL positions shared be
 
 _ANSWER: Final = Outcome.ANSWER
 _LOCAL: Final[Origin] = "local"
+_RAISED: Final[Origin] = "raised"
 
 
 class State:
@@ -174,10 +175,26 @@ class State:
         elif ttl > settings.cache_max_ttl_s:
             ttl = settings.cache_max_ttl_s
             body = capped(body, offsets, ttl)
+        origin = _LOCAL
         if ttl < settings.cache_min_ttl_s:
             ttl = settings.cache_min_ttl_s
             body = floored(body, offsets, ttl)
-        meta = (result.rcode, result.ad, result.ancount, result.nscount, negative, _LOCAL)
+            origin = _RAISED  # no peer is to keep it for longer than its owner said
+        meta = (result.rcode, result.ad, result.ancount, result.nscount, negative)
+        return self.put(key, meta, body, offsets, ttl, now, origin)
+
+    def put(
+        self,
+        key: bytes,
+        said: tuple[int, bool, int, int, bool],
+        body: bytes,
+        offsets: bytes,
+        ttl: int,
+        now: float,
+        origin: Origin,
+    ) -> Entry:
+        """Keep an answer as it is; `said` are the fields of `Meta` but for its origin."""
+        meta = (*said, origin)
         entry = Entry(
             key,
             self._metas.get(meta) or self._new_meta(meta),

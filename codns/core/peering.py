@@ -1,0 +1,128 @@
+"""Talking with peers about ourselves: heartbeats, reports, who is listed.
+
+Whom to watch and choose is `core.neighbours`; here its wishes become messages, and what the
+messages say is passed on. A report is made anew for each: it is a handful of numbers.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from math import inf
+
+from codns.core.identity import identity
+from codns.core.messages import (
+    LOAD_MAX,
+    NAMESERVER_S_MAX,
+    NAMESERVERS_MAX,
+    HeartbeatReply,
+    HeartbeatRequest,
+    Report,
+)
+from codns.core.model import Note, SendPeer
+from codns.core.neighbour_returns import Alarm
+from codns.core.neighbours import Effect, Neighbours, PeerDown, PeerUp, SendHeartbeat
+from codns.core.peer_state import Health
+from codns.core.settings import PeerSettings, Settings
+from codns.core.state import State
+
+
+class Peering:
+    """The list, the neighbours, and what they are told.
+
+    The node sets what a report tells of it: `validating` (its nameservers validate DNSSEC),
+    `healthy` (its own path is), `load` (remote queries in service or waiting, and the window).
+    """
+
+    def __init__(self, state: State, me: PeerSettings, rng: random.Random) -> None:
+        self._state = state
+        self.me = me
+        self.neighbours = Neighbours(me.me, rng, count=me.neighbours, heartbeat_s=me.heartbeat_s)
+        self.identities: tuple[bytes, ...] = ()
+        self.validating: Callable[[float], bool] = _no
+        self.healthy: Callable[[], bool] = _yes
+        self.load: Callable[[], tuple[int, int]] = _idle
+        self._alarm = Alarm(self._due)
+
+    def configure(self, settings: Settings, now: float) -> None:
+        """Our own nameservers may have changed."""
+        self.identities = tuple(
+            identity(server, node=self.me.me, site=self.me.site)
+            for server in settings.nameservers[:NAMESERVERS_MAX]
+        )
+        self._do(self.neighbours.set_nameservers(frozenset(self.identities), now), now)
+
+    def set_list(self, addresses: Sequence[str], now: float) -> None:
+        """Take the list of peers as it is now."""
+        self._do(self.neighbours.set_list(addresses, now), now)
+
+    def report(self, now: float) -> Report:
+        """Return how this node is."""
+        times = [s.srtt for s in self._state.default.servers if s.srtt is not None and s.up]
+        load, window = self.load()
+        return Report(
+            min(*times, NAMESERVER_S_MAX) if times else None,
+            not self.healthy(),
+            self.validating(now),
+            self.identities,
+            min(load, LOAD_MAX),
+            window,
+            self.me.version,
+        )
+
+    def heartbeat(self, message: HeartbeatRequest, peer: str, now: float) -> None:
+        """A peer asks whether we are there."""
+        health = _health(message.report)
+        full, effects = self.neighbours.heartbeat(peer, now, health, neighbour=message.neighbour)
+        reply = HeartbeatReply(message.token, full, self.report(now))
+        self._state.out.append(SendPeer(peer, reply))
+        self._do(effects, now)
+
+    def heartbeat_answered(self, message: HeartbeatReply, peer: str, now: float) -> None:
+        """A peer says that it is there."""
+        health = _health(message.report)
+        effects = self.neighbours.heartbeat_answered(
+            peer, message.token, now, health, full=message.full
+        )
+        self._do(effects, now)
+
+    def challenged(self, peer: str, now: float) -> None:
+        """The link was introduced to this peer's present life: a heartbeat is worth while."""
+        self._do(self.neighbours.challenged(peer, now), now)
+
+    def full(self, peer: str, now: float) -> None:
+        """It said FULL to a query."""
+        self._do(self.neighbours.full(peer, now), now)
+
+    def _due(self, now: float) -> None:
+        self._do(self.neighbours.handle_timeout(now), now)
+
+    def _do(self, effects: list[Effect], now: float) -> None:
+        out = self._state.out
+        for effect in effects:
+            if isinstance(effect, SendHeartbeat):
+                request = HeartbeatRequest(effect.token, effect.neighbour, self.report(now))
+                out.append(SendPeer(effect.peer, request))
+            elif isinstance(effect, PeerDown):
+                if effect.neighbour:
+                    out.append(Note("warning", "peer does not answer", {"peer": effect.peer}))
+            elif isinstance(effect, PeerUp):
+                out.append(Note("info", "peer answers again", {"peer": effect.peer}))
+        due = self.neighbours.next_timeout()
+        self._state.timers.set(self._alarm, inf if due is None else due)
+
+
+def _health(report: Report) -> Health:
+    return Health(
+        report.nameserver_s, report.failing, report.validates, frozenset(report.nameservers)
+    )
+
+
+def _no(_now: float) -> bool:
+    return False
+
+
+def _yes() -> bool:
+    return True
+
+
+def _idle() -> tuple[int, int]:
+    return 0, 0
