@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Final
 
+from codns.core import report
 from codns.core.fleet import Fleet
 from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
@@ -21,6 +22,7 @@ from codns.core.serve import Front
 from codns.core.settings import Settings
 from codns.core.state import State
 from codns.core.stats import Stats
+from codns.wire import const
 from codns.wire.batch import Result
 
 PURGE_S: Final = 60.0  # how often what is too old even to be stale is removed
@@ -52,12 +54,14 @@ class Node:
         "_loops",
         "_probing",
         "_resolver",
+        "_started",
         "_state",
         "exact_tcp",
         "exact_udp",
     )
 
     def __init__(self, settings: Settings, rng: random.Random, now: float) -> None:
+        self._started = now
         self._state = state = State()
         self._resolver = Resolver(state)
         self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
@@ -202,10 +206,35 @@ class Node:
         """What they count for against the byte limit."""
         return self._state.cache.bytes
 
-    @property
-    def can_answer(self) -> bool:
-        """Some nameserver is usable: a question that is not cached has a chance."""
-        return any(server.up for server in self._state.servers.values())
+    def can_answer(self, now: float) -> bool:
+        """Some nameserver or peer is usable: a question that is not cached has a chance."""
+        if any(server.up for server in self._state.servers.values()):
+            return True
+        return self._fleet is not None and bool(self._fleet.neighbours.eligible(b"\0", now))
+
+    def status(self, now: float) -> dict[str, object]:
+        """Return the state as JSON can carry it, without peers' rows and the cache's entries."""
+        state, lookups = self._state, len(self._resolver.lookups)
+        told = report.status(state, self._fleet, self._helping, lookups, now)
+        version = self._fleet.peering.me.version if self._fleet is not None else None
+        return {"version": version, "uptime_s": now - self._started, **told}
+
+    def peers_status(self, now: float) -> list[dict[str, object]]:
+        """Return a row for each listed peer, neighbours first."""
+        return [] if self._fleet is None else report.peers(self._fleet, now)
+
+    def recent_races(self, now: float) -> list[dict[str, object]]:
+        """Return the last races in which peers were asked, newest last."""
+        recent = () if self._fleet is None else self._fleet.recent
+        return [report.race(race, now) for race in recent]
+
+    def explain(
+        self, name: bytes, qtype: int, now: float, *, do: bool = False, cd: bool = False
+    ) -> dict[str, object]:
+        """Tell how a lookup of a lower-case wire name would be or was answered."""
+        fixed = qtype.to_bytes(2, "big") + const.IN.to_bytes(2, "big")
+        key = name + fixed + bytes((do | cd << 1,))
+        return report.explain(self._state, self._fleet, self._resolver, key, now)
 
     def _take(self, now: float) -> list[Effect]:
         if self._fleet is not None:

@@ -131,7 +131,7 @@ def test_a_loop_check_that_timed_out_proves_nothing():
     client = type("C", (), {"transport": "udp", "address": b"", "key": 1, "reply": None})()
     world.node.client_query(job.wire, client, 0.0)
     world.run(300)
-    assert not world.node.can_answer
+    assert not world.node.can_answer(world.now)
 
 
 def test_a_duplicate_is_no_new_query_when_limits_are_reached(monkeypatch):

@@ -363,10 +363,10 @@ def test_a_loop_that_ended_is_noticed():
     world = World({ONE: answers(0.01)})
     (job,) = checks(world.node.start(0.0))
     respond(world, job.wire)
-    assert not world.node.can_answer
+    assert not world.node.can_answer(world.now)
     world.run(70)  # a minute later the check goes out again, and is not seen here
     world.run(80)
-    assert world.node.can_answer
+    assert world.node.can_answer(world.now)
     assert any("no longer" in event for _, event, _ in world.notes)
 
 
