@@ -14,29 +14,29 @@ from math import inf
 
 
 class Claims:
-    """Open claims by handle. `now` never goes back."""
+    """Open claims by handle (`open`, to be read only). `now` never goes back."""
 
-    __slots__ = ("_heap", "_last", "_open")
+    __slots__ = ("_heap", "_last", "open")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
-        self._open: set[int] = set()
+        self.open: set[int] = set()
         self._last = 0
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self.open)
 
     def make(self, due: float) -> int:
         """Claim something that holds from `due` on. Return the handle to withdraw it by, > 0."""
         self._last = handle = self._last + 1
-        self._open.add(handle)
+        self.open.add(handle)
         heappush(self._heap, (due, handle))
         return handle
 
     def withdraw(self, handle: int) -> bool:
         """Take a claim back. False: it has matured or was withdrawn already."""
-        if handle in self._open:
-            self._open.remove(handle)
+        if handle in self.open:
+            self.open.remove(handle)
             return True
         return False
 
@@ -45,19 +45,19 @@ class Claims:
         heap, count = self._heap, 0
         while heap and heap[0][0] <= now:
             handle = heappop(heap)[1]
-            if handle in self._open:
-                self._open.remove(handle)
+            if handle in self.open:
+                self.open.remove(handle)
                 count += 1
         return count
 
     def next_due(self) -> float:
         """Return when the next claim matures, inf if none is open."""
         heap = self._heap
-        while heap and heap[0][1] not in self._open:
+        while heap and heap[0][1] not in self.open:
             heappop(heap)
         return heap[0][0] if heap else inf
 
     def clear(self) -> None:
         """Forget all."""
         self._heap.clear()
-        self._open.clear()
+        self.open.clear()

@@ -110,6 +110,7 @@ class Fleet:
         self.strays = 0  # replies to no query of ours, or too late
         self._last_id = rng.getrandbits(48)  # replies to an earlier life match nothing
         self._policy: tuple[object, ...] = ()
+        self._all: tuple[Side, ...] = ()
 
     # -- settings -------------------------------------------------------------------------------
 
@@ -138,6 +139,7 @@ class Fleet:
         for zone, side in known.items():
             if zone not in self.sides:
                 self.timers.set(side, inf)
+        self._all = tuple(self.sides.values())
         self.remote_max = settings.race_max_remote
         self.budget.configure(settings.race_budget)
         apart = [name for name, zone in settings.zones.items() if not zone.peers]
@@ -348,15 +350,16 @@ class Fleet:
 
     def after(self, now: float) -> None:
         """Something happened: carry out changes of judgement, set their next deadline."""
-        for zone, side in self.sides.items():
+        for side in self._all:
             path = side.path
             while path.changes:
-                self._changed(zone, side, path.changes.pop(0), now)
+                self._changed(side, path.changes.pop(0), now)
             due = path.next_timeout()
             if due != side.due:
                 self.timers.set(side, due)
 
-    def _changed(self, zone: bytes, side: Side, change: Change, now: float) -> None:
+    def _changed(self, side: Side, change: Change, now: float) -> None:
+        zone = next(zone for zone, known in self.sides.items() if known is side)
         fields: dict[str, object] = {"state": change.after.value, "reason": change.why.value}
         if zone is not _DEFAULT:
             fields["zone"] = to_text(zone)

@@ -107,6 +107,7 @@ class Route(IntEnum):
     TRICKLE = 2
 
 
+_RECOVERING: Final = State.RECOVERING
 _HEALTHY: Final = State.HEALTHY  # on the way of every miss: a global is quicker than a member
 _RACE: Final = Route.RACE
 _WON: Final = Sample.WON
@@ -276,8 +277,10 @@ class LocalPath:
 
     def next_timeout(self) -> float:
         """Return when `handle_timeout` is due, inf for never."""
-        due = min(self._silence.due, self._claims.next_due())
-        if self.state is State.RECOVERING and self._samples.good >= STEP_SAMPLES:
+        due = self._silence.due
+        if self._claims.open:
+            due = min(due, self._claims.next_due())
+        if self.state is _RECOVERING and self._samples.good >= STEP_SAMPLES:
             due = min(due, self._step_until)
         return due
 

@@ -35,7 +35,7 @@ class Watched(Protocol):
     def queried(self, now: float) -> None:
         """A query was sent there."""
 
-    def won(self, name: bytes, qtype: int, qclass: int, ttl: int, now: float) -> None:
+    def won(self, key: bytes, ttl: int, now: float) -> None:
         """It answered one, with records of `ttl` seconds (0: not to be asked again)."""
 
 

@@ -79,11 +79,12 @@ class Silence:
     never add up with a pause in traffic. Domains are compared only once 4 lookups wait.
     """
 
-    __slots__ = ("due", "waiting")
+    __slots__ = ("_domain", "due", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []  # no more than are needed
         self.due = inf
+        self._domain = b""  # of all that wait, once they are 3 and one is asked for too many
 
     def sent(self, name: bytes, now: float) -> None:
         """A lookup for `name` went out."""
@@ -91,16 +92,23 @@ class Silence:
             return
         waiting = self.waiting
         waiting.append(name)
-        if len(waiting) >= SILENT_LOOKUPS:
-            domain = last_labels(name, DOMAIN_LABELS)
-            if any(last_labels(other, DOMAIN_LABELS) != domain for other in waiting[:-1]):
-                self.due = now + SILENCE_S
-            else:
-                waiting.pop()  # all of one domain: wait for one of another
+        if len(waiting) < SILENT_LOOKUPS:
+            return
+        domain = self._domain
+        if not domain:
+            domain = self._domain = last_labels(waiting[0], DOMAIN_LABELS)
+            mixed = not all(other.endswith(domain) for other in waiting)
+        else:
+            mixed = not name.endswith(domain)
+        if mixed:
+            self.due = now + SILENCE_S
+        else:
+            waiting.pop()  # all of one domain: wait for one of another
 
     def clear(self) -> None:
         """Something was answered."""
         self.waiting.clear()
+        self._domain = b""
         self.due = inf
 
 

@@ -32,6 +32,9 @@ SPLIT: Final = "known here, not to a peer"
 
 _FIXED: Final = Struct(">HHIH")  # type, class, TTL, RDLENGTH (RFC 1035 3.2.1)
 _TTL_AT: Final = 4  # of the TTL in it
+_LONE_A: Final = 16  # octets of an A record whose owner is a pointer
+_LONE_DATA: Final = 12  # where its address starts
+_FIRST_OCTETS: Final = frozenset((10, 172, 192))
 
 
 class PrivateNames:
@@ -140,6 +143,8 @@ def holds_private_address(body: bytes, offsets: bytes, ancount: int) -> bool:
     `body` and `offsets` are those of `wire.batch.Result`: the fixed fields of a record lie around
     its TTL, so no name is read. 127/8 is not among them: block lists answer so (RFC 5782).
     """
+    if len(offsets) == 2 and len(body) == _LONE_A and body[_LONE_DATA] not in _FIRST_OCTETS:
+        return False  # the usual answer, in one look: an A record, or nothing that holds one
     for index in range(0, min(2 * ancount, len(offsets)), 2):
         start = (offsets[index] | offsets[index + 1] << 8) - _TTL_AT
         rtype, rclass, _, size = _FIXED.unpack_from(body, start)

@@ -14,9 +14,10 @@ import random
 from math import inf
 
 from codns.core.fleet import Fleet
+from codns.core.keys import split_key
 from codns.core.model import SendJob
 from codns.core.nameserver import Nameserver
-from codns.core.probe import Prober, Question
+from codns.core.probe import TTL_LEFT_MIN_S, Prober, Question
 from codns.core.state import State
 from codns.wire.batch import Result
 from codns.wire.build import upstream_query
@@ -42,7 +43,7 @@ class _Exchange:
 class Watch:
     """The probes of one nameserver."""
 
-    __slots__ = ("_fleet", "_state", "due", "prober", "server")
+    __slots__ = ("_answered", "_fleet", "_key", "_state", "_ttl", "due", "prober", "server")
 
     def __init__(
         self,
@@ -57,6 +58,9 @@ class Watch:
         self.server = server
         self.prober = Prober(rng, now, validation=fleet is not None)
         server.watch = self
+        self._key = b""  # of the newest answer, with its TTL and when it came
+        self._ttl = 0
+        self._answered = now
         self.due = inf
         self._set()
 
@@ -70,14 +74,17 @@ class Watch:
         if self.prober.queried(now):
             self._set()
 
-    def won(self, name: bytes, qtype: int, qclass: int, ttl: int, now: float) -> None:
-        """It answered one."""
+    def won(self, key: bytes, ttl: int, now: float) -> None:
+        """It answered one; the newest with time enough left is what a probe will ask."""
         self.prober.won()
-        if ttl:
-            self.prober.learn(name, qtype, qclass, ttl, now)
+        if ttl >= TTL_LEFT_MIN_S:
+            self._key, self._ttl, self._answered = key, ttl, now
 
     def fire(self, now: float) -> None:
         """A probe, or the verdict on one, is due."""
+        if self._key:
+            self.prober.learn(*split_key(self._key), self._ttl, self._answered)
+            self._key = b""
         server, fleet = self.server, self._fleet
         wanted = not server.up or (fleet is not None and fleet.unwell(server.address))
         question, verdict = self.prober.handle_timeout(now, wanted=wanted)

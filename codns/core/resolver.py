@@ -240,7 +240,7 @@ class Resolver:
                 self.state.note_up(server)
             if server.watch is not None:
                 ttl = result.ttl if result.cacheable and lookup.cacheable else 0
-                server.watch.won(*split_key(lookup.key), ttl, now)
+                server.watch.won(lookup.key, ttl, now)
             if lookup.upstreams.side is not None and self.fleet is not None:
                 self.fleet.heard(lookup.upstreams.side, lookup, result, now)
             if outcome <= _NXDOMAIN:
