@@ -270,6 +270,7 @@ class Fleet:
             side.policy.local_won(remote_asked=race is not None and race.sent > 0)
             if elapsed <= lookup.delay:
                 side.path.won(now)
+                self.slow.quick(lookup.key[:-5])
 
     def learn(self, key: bytes, result: Result, now: float) -> bool:
         """A local answer: does it hold an address of this site? Then its zone is private."""

@@ -13,7 +13,8 @@ avoid swamping fast remote servers" (CoDNS 3.2). Rules, in order (RULES 5.1):
   5. a BUSY peer took no attempt; but no more than 5 peers are contacted in all
 
 So d = 200 ms gives 200, 600, 1400; d = 0 gives 0, m, 3m. An attempt that may not leave (no
-budget) uses up its turn: the next is tried when its own turn comes.
+budget) has to wait for the next turn, which takes twice as long again; tokens may be back by then.
+After 8 turns the client's patience (4.5 s) is over whatever the gap.
 """
 
 from math import inf, sqrt
@@ -25,6 +26,7 @@ SPREAD_FIRST_S: Final = 0.100  # RULES 5.1: before enough samples; RTT of a neig
 SAMPLES_MIN: Final = 16  # RULES 5.1
 SAMPLES_MAX: Final = 64  # "recent": 4 x the least number, about a minute of a sick node's trickle
 REMOTE_MAX: Final = 3  # CoDNS 4.3: the fourth is unlikely to help
+TURNS_MAX: Final = 8  # 20 ms doubled as often is 5 s: nobody waits any more
 CONTACTS_MAX: Final = 5  # RULES 5.1: three that may answer and two that said BUSY
 
 
@@ -82,7 +84,7 @@ class Schedule:
     ) -> None:
         self._gap = max(2 * delay, spread)
         self._limit = remote_max
-        self._step = 0  # turns used, whether an attempt left or was denied
+        self._step = 0  # turns so far, whether an attempt left or was denied
         self.sent = 0
         self.contacted = 0
         self.next_at = start + delay if remote_max > 0 else inf
@@ -94,13 +96,18 @@ class Schedule:
         self._turn(now)
 
     def denied(self, now: float) -> None:
-        """The attempt may not leave: its turn is over, the next one's comes."""
+        """The attempt may not leave: its turn is over, it waits for the next."""
         self._turn(now)
 
     def hurry(self, now: float) -> None:
         """Send the next at once: a failing answer, a transport error, or the path is failing."""
         if self.next_at > now and self._open():
             self.next_at = now
+
+    def reopen(self, now: float) -> None:
+        """Nothing is denied any more (the path is failing): what was may leave, at once."""
+        self._step = min(self._step, self.sent)
+        self.hurry(now)
 
     def busy(self, now: float) -> None:
         """A peer asked by this lookup said BUSY: its attempt is given back and sent again."""
@@ -127,7 +134,7 @@ class Schedule:
         self.next_at = inf
 
     def _open(self) -> bool:
-        return self._step < self._limit and self.contacted < CONTACTS_MAX
+        return self.sent < self._limit and self.contacted < CONTACTS_MAX and self._step < TURNS_MAX
 
     def _turn(self, now: float) -> None:
         self._step += 1

@@ -371,7 +371,7 @@ class Race:
         """The path is judged failing from now on: peers are what there is."""
         if self.over or self.give_held(now):
             return
-        self.schedule.hurry(now)
+        self.schedule.reopen(now)
         self.advance(now)
 
     # -- the end --------------------------------------------------------------------------------

@@ -371,7 +371,7 @@ class Resolver:
         for lookup in list(self.lookups.values()):
             if lookup.side is not side or lookup.closed:
                 continue
-            if lookup.race is None and lookup.race_at != inf:
+            if lookup.race is None:  # also one that was denied while the path seemed well
                 fleet.delay_over(lookup, now)
             if lookup.race is not None:
                 lookup.race.path_fails(now)

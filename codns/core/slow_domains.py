@@ -7,8 +7,10 @@ client waits as long. What tells the two apart is that nobody else was quicker. 
   1. by the last two labels: 3 remote attempts without a win by >= 10 ms within 5 min
      stop remote queries for the domain for 5 min, counted from the third
   2. a win by >= 10 ms clears the domain: a peer did help
-  3. while the local path is failing nothing is stopped: the peers are all there is
-  4. 4,096 domains, least recently used out: 100 bytes each, more than a crawler has slow ones
+  3. a local answer within the initial delay clears it too: not everything there is slow. Without
+     this rule three slow names stop the help for all of a great domain (a cloud's, a CDN's)
+  4. while the local path is failing nothing is stopped: the peers are all there is
+  5. 4,096 domains, least recently used out: 100 bytes each, more than a crawler has slow ones
 
 The unit reported is a whole race, so that the losers beside a winner are not counted against it.
 """
@@ -56,6 +58,11 @@ class SlowDomains:
             return now
         self._domains.move_to_end(domain)
         return until
+
+    def quick(self, name: bytes) -> None:
+        """The local nameserver answered `name` in good time."""
+        if self._domains:
+            self._domains.pop(last_labels(name, LABELS), None)
 
     def raced(self, name: bytes, attempts: int, now: float, *, won: bool) -> None:
         """A race for `name` is settled: `attempts` left (BUSY not counted); won by >= 10 ms?"""

@@ -108,11 +108,21 @@ def test_a_limit_already_reached_ends_it():
     assert schedule.next_at == inf
 
 
-def test_a_denied_attempt_uses_up_its_turn():
+def test_a_denied_attempt_waits_for_the_next_turn():
     schedule = Schedule(0.0, 0.200, 0.100)
     schedule.denied(0.200)
     assert (schedule.sent, schedule.contacted) == (0, 0)
-    assert run(schedule) == [0.600, 1.400]
+    assert run(schedule) == [0.600, 1.400, 3.000]
+
+
+def test_an_attempt_denied_for_ever_is_given_up_after_8_turns():
+    schedule, turns = Schedule(0.0, 0.010, 0.020), []
+    while schedule.next_at != inf:
+        turns.append(round(schedule.next_at, 3))
+        schedule.denied(schedule.next_at)
+    assert turns == [0.010, 0.030, 0.070, 0.150, 0.310, 0.630, 1.270, 2.550]
+    schedule.reopen(3.0)  # the path fails: what was denied leaves at once
+    assert run(schedule) == [3.000, 3.020, 3.060]
 
 
 def test_stop_is_final():

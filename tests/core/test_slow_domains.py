@@ -80,3 +80,14 @@ def test_4096_domains_least_recently_used_out():
     assert blocked(domains, names[0], 1.0)
     assert not blocked(domains, names[1], 1.0)
     assert blocked(domains, names[-1], 1.0)
+
+
+def test_a_local_answer_in_good_time_clears_the_domain():
+    """Three slow names of a great domain do not stop the help for all its others."""
+    slow, name = SlowDomains(), b"\1a\7example\3com\0"
+    slow.raced(name, 3, 1.0, won=False)
+    assert slow.blocked(name, 2.0, failing=False)
+    slow.quick(b"\1b\7example\3org\0")
+    assert slow.blocked(name, 2.0, failing=False)
+    slow.quick(b"\3www\7example\3com\0")
+    assert not slow.blocked(name, 2.0, failing=False)
