@@ -6,6 +6,7 @@ from typing import Final
 from codns.core import stale
 from codns.core.lookup import Lookup, Waiter
 from codns.core.model import Answer, Source
+from codns.core.slow_names import SLOW_S, Slow
 from codns.core.state import State
 from codns.wire import const
 from codns.wire.build import plain_answer
@@ -23,6 +24,7 @@ def give(
 ) -> None:
     """Give an answer (rcode, AD, counts, records) to everybody who waits."""
     waiters = lookup.waiters
+    _note_slow(state, lookup, source, now)
     rcode, ad, ancount, nscount = said
     durations, leave, out = state.stats.duration[source], state.leave, state.out
     for client, query, arrived in waiters.values():
@@ -33,7 +35,7 @@ def give(
         leave(client)
         durations.add(now - arrived)
         out.append(_new(Answer, (client, wire)))
-    state.stats.answers[source] += len(waiters)
+    state.stats.rcodes[source][rcode & const.RCODE] += len(waiters)
     waiters.clear()
 
 
@@ -43,6 +45,7 @@ def give_stale(state: State, lookup: Lookup, now: float) -> None:
     lookup.stale_at = inf
     if entry is None:
         return
+    _note_slow(state, lookup, "stale", now)
     stale.mark(entry, now)
     for waiter in lookup.waiters.values():
         wire = stale.stale_answer(waiter.query, waiter.client, entry)
@@ -53,6 +56,7 @@ def give_stale(state: State, lookup: Lookup, now: float) -> None:
 
 def give_error(state: State, lookup: Lookup, rcode: int, now: float) -> None:
     """Nothing will come: everybody who waits is told."""
+    _note_slow(state, lookup, "error", now)
     for waiter in lookup.waiters.values():
         _deliver_error(state, lookup, waiter, rcode, now)
     lookup.waiters.clear()
@@ -60,10 +64,14 @@ def give_error(state: State, lookup: Lookup, rcode: int, now: float) -> None:
 
 def expire(state: State, lookup: Lookup, deadline_s: float, now: float) -> None:
     """Tell those who have waited for `deadline_s`, oldest first."""
+    noted = False
     while lookup.waiters:
         key, waiter = next(iter(lookup.waiters.items()))
         if now < waiter.arrived + deadline_s:
             return
+        if not noted:
+            _note_slow(state, lookup, "error", now)
+            noted = True
         del lookup.waiters[key]
         _deliver_error(state, lookup, waiter, const.SERVFAIL, now, deadline=True)
 
@@ -85,6 +93,15 @@ def _deliver_error(
 def _deliver(state: State, waiter: Waiter, wire: bytes, source: Source, now: float) -> None:
     state.leave(waiter.client)
     stats = state.stats
-    stats.answers[source] += 1
+    stats.rcodes[source][wire[3] & const.RCODE] += 1
     stats.duration[source].add(now - waiter.arrived)
     state.out.append(Answer(waiter.client, wire))
+
+
+def _note_slow(state: State, lookup: Lookup, source: Source, now: float) -> None:
+    """Did who waited longest wait long?"""
+    for waiter in lookup.waiters.values():
+        took_s = now - waiter.arrived
+        if took_s >= SLOW_S:
+            state.slow.append(Slow(now, lookup.key, source, took_s))
+        return

@@ -60,6 +60,11 @@ class Budget:
         self._capacity = CAPACITY * _TOKEN if self._earned else 0
         self._tokens = min(self._tokens, self._capacity)
 
+    @property
+    def capacity(self) -> float:
+        """How many tokens there are at most."""
+        return self._capacity / _TOKEN
+
     def tokens(self, now: float) -> float:
         """Return what is there, in tokens."""
         self._settle(now)
@@ -105,7 +110,7 @@ class Budget:
         """Return the figures for `codns explain` and the status page."""
         return {
             "tokens": self.tokens(now),
-            "capacity": self._capacity / _TOKEN,
+            "capacity": self.capacity,
             "per_miss": self._earned / _TOKEN,
             "taken": self.taken,
             "refunded": self.refunded,

@@ -39,6 +39,14 @@ def conclude(resolver: "Resolver", lookup: Lookup, now: float) -> None:
         resolver.fleet.ended(lookup, now)
 
 
+def held_too_long(lookup: Lookup, deadline_s: float, now: float) -> bool:
+    """A peer's denial that is held is better than a SERVFAIL: for who gives up now, it wins."""
+    if lookup.race is None or lookup.race.held is None or not lookup.waiters:
+        return False
+    oldest = next(iter(lookup.waiters.values()))
+    return now >= oldest.arrived + deadline_s and lookup.race.give_held(now)
+
+
 def close(resolver: "Resolver", lookup: Lookup) -> None:
     """Nobody may join it any more."""
     lookup.closed = True
@@ -79,8 +87,15 @@ def _store(resolver: "Resolver", lookup: Lookup, result: Result, now: float) -> 
         resolver.state.failures.forget(lookup.key)
     if lookup.stale is not None:
         lookup.stale.refreshing = False
-        if entry is None and lookup.cacheable:  # refreshed, but by what is not kept
-            resolver.state.cache.drop(lookup.stale)
+    if (
+        entry is None and lookup.cacheable
+    ):  # what is not kept takes the place of others all the same
+        cache = resolver.state.cache
+        if lookup.stale is not None:
+            cache.drop(lookup.stale)
+        known = cache.find(lookup.key, now)
+        if known is not None and known.meta.origin == "peer":
+            cache.drop(known)
     return entry
 
 
@@ -101,14 +116,16 @@ def remote_won(
     """A peer's answer is the first."""
     state, fleet, side = resolver.state, resolver.fleet, lookup.side
     close(resolver, lookup)
+    if len(lookup.upstreams.servers) > 1:
+        # It is not tried again, but its silence counts: the next lookup goes to another server
+        state.timers.set(lookup, lookup.retransmit_at)
     # RULES 2.2: AD is worth what both nodes' nameservers are
     ad = reply.ad and peer.validates and fleet is not None and fleet.validating(now)
     if lookup.stale is not None:
         lookup.stale.refreshing = False
     kept = replace(reply, ad=ad) if ad != reply.ad else reply
-    entry = keep_remote(state, lookup.key, kept, now)
+    entry, body = keep_remote(state, lookup.key, kept, now)
     if entry is not None and fleet is not None and side is not None:
         fleet.stored(entry, side)
-    body = reply.body if entry is None else entry.body
     said = (reply.rcode, ad, reply.ancount, reply.nscount)
     answering.give(state, lookup, said, body, "peer", now)

@@ -20,21 +20,18 @@ from codns.core.initial_delay import make
 from codns.core.local_path import Change, Route
 from codns.core.local_path import State as PathState
 from codns.core.lookup import Lookup
-from codns.core.messages import (
-    ID_MAX,
-    Query,
-    QueryReply,
-    Status,
-)
+from codns.core.messages import ID_MAX, Query, QueryReply, Status
 from codns.core.model import Note, SendPeer
 from codns.core.peer_state import Peer, Why
 from codns.core.peering import Peering
 from codns.core.private import PrivateNames, holds_private_address
-from codns.core.race import Event, Race, RemoteAttempt
+from codns.core.race import Race
+from codns.core.remote import Event, RemoteAttempt
 from codns.core.settings import PeerSettings, Settings
 from codns.core.side import Side
 from codns.core.slow_domains import SlowDomains
 from codns.core.state import State
+from codns.core.stats import FleetStats
 from codns.wire import const
 from codns.wire.batch import Result
 from codns.wire.name import to_text
@@ -46,24 +43,13 @@ RECENT_MAX: Final = 64  # races kept for `explain`: some seconds of a busy node,
 RELIEVED_MAX: Final = 20_000  # peers' answers that are asked anew after an outage; 60 s of them
 REFRESH_AT_HIT: Final = -1.0  # `Entry.recheck` of such an answer
 
-SUPPRESSED: Final = (
-    "off",
-    "shadow",
-    "private",
-    "failed",
-    "slow_domain",
-    "no_peer",
-    "budget",
-    "overload",
-)
-REMOTE: Final = ("won", "lost", "failed", "busy", "timeout")
-
 _DEFAULT: Final = b""
 _CD: Final = 2  # flag of a key
 _RACE: Final = Route.RACE
 _ANSWER: Final = Outcome.ANSWER
 _SERVFAIL: Final = Outcome.SERVFAIL
 _REFUSED: Final = Outcome.REFUSED
+_TIMEOUT: Final = Outcome.TIMEOUT
 
 
 class Recent(NamedTuple):
@@ -97,17 +83,13 @@ class Fleet:
         self.attempts: dict[int, RemoteAttempt] = {}
         self.remote_max = settings.race_max_remote
         self.sides: dict[bytes, Side] = {}  # by zone; _DEFAULT for all names without one
-        self.remote = dict.fromkeys(REMOTE, 0)
-        self.remote_sent = 0
-        self.suppressed = dict.fromkeys(SUPPRESSED, 0)
-        self.saved_s = 0.0
+        self.counts = FleetStats()
         self.replied_at = -inf  # when a peer last answered a query
         self.recent: deque[Recent] = deque(maxlen=RECENT_MAX)
         self.relieved: deque[Entry] = deque(maxlen=RELIEVED_MAX)
         self.on_health: Callable[[bool, float], None] = _nothing
         self.on_failing: Callable[[Side, float], None] = _nobody
         self.on_local_time: Callable[[float, float], None] = _no_time
-        self.strays = 0  # replies to no query of ours, or too late
         self._last_id = rng.getrandbits(48)  # replies to an earlier life match nothing
         self._policy: tuple[object, ...] = ()
         self._all: tuple[Side, ...] = ()
@@ -140,6 +122,7 @@ class Fleet:
             if zone not in self.sides:
                 self.timers.set(side, inf)
         self._all = tuple(self.sides.values())
+        state.cache.prefetch = settings.cache_prefetch and not self.sides[_DEFAULT].failing
         self.remote_max = settings.race_max_remote
         self.budget.configure(settings.race_budget)
         apart = [name for name, zone in settings.zones.items() if not zone.peers]
@@ -163,7 +146,7 @@ class Fleet:
                 lookup.race_at = now + delay
             return False
         lookup.delay = 0.0
-        race = self._race(lookup, route)
+        race = self._race(lookup, route, now)
         if race is not None:
             self.timers.set(race, now)  # not at once: nobody waits for the lookup yet
         return race is not None and route is Route.RELIEF
@@ -171,28 +154,32 @@ class Fleet:
     def delay_over(self, lookup: Lookup, now: float) -> None:
         """Nothing usable came within the initial delay."""
         lookup.race_at = inf
-        race = self._race(lookup, _RACE)
+        race = self._race(lookup, _RACE, now)
         if race is not None:
             race.advance(now)
 
-    def _race(self, lookup: Lookup, route: Route) -> Race | None:
+    def _race(self, lookup: Lookup, route: Route, now: float) -> Race | None:
         """Start the race, if there is anybody to ask."""
-        failing = route is not _RACE or (lookup.side is not None and lookup.side.failing)
-        candidates = self._candidates(lookup, failing=failing, now=lookup.begun_at)
-        if isinstance(candidates, str):
-            self.suppressed[candidates] += 1
+        side = lookup.side
+        if side is None:
             return None
-        race = lookup.race = Race(self, lookup, route, candidates, lookup.begun_at)
+        failing = route is not _RACE or side.failing
+        candidates = self._candidates(lookup.key, side, failing=failing, now=now)
+        if isinstance(candidates, str):
+            self.counts.suppressed[candidates] += 1
+            return None
+        race = lookup.race = Race(self, lookup, side, route, candidates)
         if route is not Route.RELIEF and not lookup.cached_failure:
             race.note(lookup.begun_at, "local", "asked")
         return race
 
-    def _candidates(self, lookup: Lookup, *, failing: bool, now: float) -> list[Peer] | str:
-        """Return whom to ask for it, first to last, or why nobody (of `SUPPRESSED`)."""
-        key, side = lookup.key, lookup.side
+    def _candidates(
+        self, key: bytes, side: Side, *, failing: bool, now: float
+    ) -> list[Peer] | str:
+        """Return whom to ask for `key`, first to last, or why nobody (of `SUPPRESSED`)."""
         name = key[:-5]
-        if side is None or not side.policy.sends:
-            return "off" if side is None or side.policy.name == "off" else "shadow"
+        if not side.policy.sends:
+            return "off" if side.policy.name == "off" else "shadow"
         if self.private.is_private(name, now):
             return "private"
         if self.peers_failed.get(key, now) is not None:
@@ -213,10 +200,7 @@ class Fleet:
         side = self.state.upstreams(key[:-5]).side
         if side is None or not side.failing:
             return False
-        validating = not key[-1] & _CD and self.validating(now)
-        return not side.policy.sends or not self.neighbours.eligible(
-            key[:-5], now, validating=validating
-        )
+        return isinstance(self._candidates(key, side, failing=True, now=now), str)
 
     def why(self, peer: Peer, lookup: Lookup, now: float) -> Why:
         """Say whether a candidate may still be asked."""
@@ -227,13 +211,18 @@ class Fleet:
         """Ask a peer; returns the query's id."""
         self._last_id = ident = (self._last_id + 1) & ID_MAX
         self.attempts[ident] = attempt
-        self.remote_sent += 1
+        self.counts.sent += 1
         key = lookup.key
         flags = key[-1]
         name, qtype, qclass = key[:-5], key[-5] << 8 | key[-4], key[-3] << 8 | key[-2]
         query = Query(ident, name, qtype, qclass, bool(flags & 1), bool(flags & _CD))
         self.state.out.append(SendPeer(attempt.peer.address, query))
         return ident
+
+    def tell(self, outcome: str, peer: Peer) -> None:
+        """Count how a query to a peer ended (of `stats.REMOTE`)."""
+        self.counts.remote[outcome] += 1
+        peer.asked[outcome] += 1
 
     def declined(self, peer: Peer, status: Status, now: float) -> None:
         """It said BUSY or FULL to a query."""
@@ -264,6 +253,7 @@ class Fleet:
         if lookup.token:
             side.policy.end(lookup.token, elapsed)
             lookup.token = 0
+        self.counts.local.add(elapsed)
         if race is not None:
             race.local_answered(result.outcome, now)
         if not lookup.closed:
@@ -292,7 +282,7 @@ class Fleet:
     def transport_error(self, lookup: Lookup, side: Side, now: float) -> None:
         """No local nameserver of this lookup can be reached."""
         side.path.lost(now)
-        race = self._started(lookup)
+        race = self._started(lookup, now)
         if race is not None:
             race.transport_error(now)
 
@@ -300,12 +290,14 @@ class Fleet:
         """The local attempt ended without an answer. True: a peer's may still come."""
         side = lookup.side
         if side is not None and lookup.token:
-            if outcome.answered:
-                side.policy.drop(lookup.token)
-            else:
+            if outcome is _TIMEOUT:
                 side.policy.end(lookup.token, now - lookup.begun_at)
+            else:  # it says nothing about time
+                side.policy.drop(lookup.token)
             lookup.token = 0
-        race = lookup.race if lookup.closed else self._started(lookup)
+        if not lookup.cached_failure and (lookup.race is None or not lookup.race.local_ended):
+            self.counts.local.add(now - lookup.begun_at)
+        race = lookup.race if lookup.closed else self._started(lookup, now)
         return race is not None and race.local_failed(outcome, now)
 
     def ended(self, lookup: Lookup, now: float) -> None:
@@ -317,18 +309,18 @@ class Fleet:
         if lookup.race is not None:
             lookup.race.closed(now)
 
-    def _started(self, lookup: Lookup) -> Race | None:
+    def _started(self, lookup: Lookup, now: float) -> Race | None:
         """Return the lookup's race; one that waits for its delay begins now."""
         if lookup.race is None and lookup.race_at != inf:
             lookup.race_at = inf
-            return self._race(lookup, _RACE)
+            return self._race(lookup, _RACE, now)
         return lookup.race
 
     def replied(self, reply: QueryReply, peer: str, now: float) -> None:
         """A peer says what became of a query of ours."""
         attempt = self.attempts.get(reply.id)
         if attempt is None or attempt.peer.address != peer:
-            self.strays += 1  # too late, or never asked
+            self.counts.strays += 1  # too late, or never asked
             return
         self.replied_at = now
         attempt.race.replied(reply.id, attempt, reply, now)
@@ -370,6 +362,7 @@ class Fleet:
         level: Literal["warning", "info"] = "warning" if failing else "info"
         self.state.out.append(Note(level, "local path", fields))
         if zone is _DEFAULT:
+            self.counts.changes[change.after.value] += 1
             self.state.cache.prefetch = self.state.settings.cache_prefetch and not failing
             self.on_health(change.after is PathState.HEALTHY, now)
         if failing:

@@ -22,19 +22,18 @@ from codns.core.lookup import Lookup
 from codns.core.messages import Query, QueryReply, Status
 from codns.core.model import SendPeer
 from codns.core.neighbour_returns import Alarm
-from codns.core.race import REMOTE_TIMEOUT_S
+from codns.core.remote import REMOTE_TIMEOUT_S
 from codns.core.resolver import LOOKUPS_MAX, Resolver
 from codns.core.serving import Busy, Refusal, Serving, Start
 from codns.core.special import is_special
 from codns.core.state import State
+from codns.core.stats import SERVED
 from codns.wire import const
 from codns.wire.ageing import aged
 from codns.wire.batch import Result
 from codns.wire.outcome import Outcome
 
 ASKERS_MAX: Final = 64  # peers that wait for one lookup: as many as may be our neighbours' (7.1)
-
-SERVED: Final = ("cached", "answered", "failed", "refused", "busy")
 
 _REFUSED_TYPES: Final = frozenset((const.ANY, const.AXFR, const.IXFR))
 
@@ -220,6 +219,9 @@ class Helping:
 
     def _reply(self, peer: str, reply: QueryReply, counted: str) -> None:
         self.served[counted] += 1
+        known = self._fleet.neighbours.peers.get(peer)
+        if known is not None:
+            known.served[counted] += 1
         self._state.out.append(SendPeer(peer, reply))
 
 

@@ -39,18 +39,26 @@ def keep(state: State, lookup: Lookup, result: Result, now: float) -> Entry | No
     return state.store(key, result, now)
 
 
-def keep_remote(state: State, key: bytes, reply: QueryReply, now: float) -> Entry | None:
-    """Put a peer's answer into the cache; returns the entry, None if it must not be kept."""
+def keep_remote(
+    state: State, key: bytes, reply: QueryReply, now: float
+) -> tuple[Entry | None, bytes]:
+    """Put a peer's answer into the cache; returns the entry, None if none was made, and the body.
+
+    Our own nameserver's word may have come meanwhile, to a lookup for a peer: it stays.
+    """
     negative = reply.outcome is not Outcome.ANSWER
     ttl = min(reply.ttl, PEER_NEGATIVE_TTL_MAX_S if negative else PEER_TTL_MAX_S)
     if ttl <= 0:
-        return None
+        return None, reply.body
+    body = capped(reply.body, reply.offsets, ttl)
+    known = state.cache.find(key, now)
+    if known is not None and now < known.expires and known.meta.origin != "peer":
+        return None, body
     if reply.outcome is _NXDOMAIN and reply.ancount == 0:
         state.cache.drop_other(key)
         key = nxdomain_key(key)
     meta = (reply.rcode, reply.ad, reply.ancount, reply.nscount, negative)
-    body = capped(reply.body, reply.offsets, ttl)
-    return state.put(key, meta, body, reply.offsets, ttl, now, origin="peer")
+    return state.put(key, meta, body, reply.offsets, ttl, now, origin="peer"), body
 
 
 def _of_derived(derived: Derived, *, ad: bool) -> Result:

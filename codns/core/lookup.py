@@ -30,13 +30,14 @@ class Waiter(NamedTuple):
 class Attempt(NamedTuple):
     """One job given to a slave: which lookup it is for, whom it asks, since when.
 
-    `begun` is when the lookup did: it may begin anew.
+    `begun` is when the lookup did: it may begin anew. `late`: over TCP (`core.late_tries`).
     """
 
     lookup: "Lookup"
     server: Nameserver
     sent: float
     begun: float
+    late: bool
 
     def done(self, result: Result, now: float) -> None:
         """The job ended (`core.jobs`)."""
@@ -63,6 +64,7 @@ class Lookup:
     overload = False
     answered = False  # somebody already got an answer, of whatever kind
     cached_failure = False  # it begins with a failure remembered: EDE 13
+    late = False  # it was asked over TCP, as UDP was silent
     owed = False  # a local try waits until no remote query is in flight (RULES 4.3)
 
     # Of the race; all stay as they are where no peer can be asked (`core.fleet`)
@@ -112,6 +114,7 @@ class Lookup:
         self.retransmit_at = inf
         self.refused = self.overload = self.answered = False
         self.cached_failure = self.owed = False
+        self.late = False
         self.race = None
         self.race_at = inf
 

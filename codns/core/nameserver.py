@@ -17,15 +17,22 @@ cost a client its timeout; the probes find out whether it lives. Ties go by the 
 configuration, as resolv.conf means it.
 """
 
+from collections import deque
 from math import inf
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from codns.core.side import Side
+from codns.core.stats import Histogram
+from codns.wire.outcome import Outcome
+
+if TYPE_CHECKING:
+    from codns.core.lookup import Lookup
 
 RTO_MIN_S: Final = 0.050
 RTO_MAX_S: Final = 0.800
 RTO_FIRST_S: Final = 0.400  # before any sample: unbound starts at 376 ms
 DOWN_AFTER: Final = 3  # unanswered tries running: one may be a lost packet, two a burst
+POSTPONED_MAX: Final = 8_192  # as many as clients may wait (RULES 4.1)
 TRIES_MAX: Final = 3  # a server and lookup: RFC 9520 3.1, at most two retries
 
 
@@ -46,8 +53,11 @@ class Nameserver:
         "address",
         "answers",
         "down_since",
+        "duration",
         "heard_at",
         "looped",
+        "outcomes",
+        "postponed",
         "rto",
         "rttvar",
         "sent",
@@ -65,11 +75,15 @@ class Nameserver:
         self.silent = 0  # unanswered tries since it was last heard
         self.down_since: float | None = None
         self.watch: Watched | None = None  # one of several: `core.probing` watches it
+        # Lookups whose third try waits until it is heard again (`core.late_tries`)
+        self.postponed: deque[Lookup] = deque(maxlen=POSTPONED_MAX)
         self.looped = False  # it leads back to ourselves (RULES 10.2)
         self.sent = 0
         self.heard_at = -inf
         self.answers = 0
         self.timeouts = 0
+        self.outcomes = [0] * len(Outcome)  # of clients' and peers' exchanges, not of probes
+        self.duration = Histogram()  # of those that were answered
 
     @property
     def up(self) -> bool:
@@ -79,6 +93,7 @@ class Nameserver:
     def heard(self, elapsed: float) -> bool:
         """It answered after `elapsed` seconds. True: it had been down."""
         self.answers += 1
+        self.duration.add(elapsed)
         srtt = self.srtt
         if srtt is None:
             self.srtt, self.rttvar = elapsed, elapsed / 2

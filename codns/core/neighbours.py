@@ -136,6 +136,11 @@ class Neighbours:
         return [peer for peer in self._slots if peer is not None]
 
     @property
+    def returning(self) -> list[Peer]:
+        """Peers that are down and tried again by a timer: mostly former neighbours."""
+        return self._returns.peers()
+
+    @property
     def looked(self) -> int:
         """Peers come by so far while scanning and choosing: the work done."""
         return self._scan.looked + self._ranked

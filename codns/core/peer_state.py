@@ -28,6 +28,8 @@ from enum import StrEnum
 from math import inf
 from typing import Final, NamedTuple
 
+from codns.core.stats import REMOTE, SERVED
+
 RTT_GAIN: Final = 1 / 8  # RFC 6298 2.3, alpha
 RTTVAR_GAIN: Final = 1 / 4  # RFC 6298 2.3, beta
 
@@ -88,9 +90,9 @@ class Peer:
 
     __slots__ = (
         "_answered_sent_at", "_backoff_s", "_missed", "_out_s", "_queries", "_up_since",
-        "_ups", "address", "affinity", "busy_until", "challenged_at", "confirmed", "down",
+        "_ups", "address", "affinity", "asked", "busy_until", "challenged_at", "confirmed", "down",
         "failing", "failing_since", "full", "heard_at", "mean_s", "missing", "nameservers",
-        "out_until", "retry_at", "rttvar", "sent_at", "slot", "srtt", "validates",
+        "out_until", "retry_at", "rttvar", "sent_at", "served", "slot", "srtt", "validates",
     )  # fmt: skip
 
     def __init__(self, address: str, affinity: int = 0) -> None:
@@ -122,6 +124,9 @@ class Peer:
         self._ups = 0  # running, while down
         self._up_since = -inf
         self._backoff_s = 0.0
+
+        self.asked = dict.fromkeys(REMOTE, 0)  # how our queries to it ended
+        self.served = dict.fromkeys(SERVED, 0)  # and its queries to us
 
         self.busy_until = -inf
         self.out_until = -inf

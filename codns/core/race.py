@@ -25,15 +25,17 @@ the list of recent races (`codns explain`).
 """
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from codns.core.budget import WIN_MARGIN_S, Payment
 from codns.core.concluding import remote_won
 from codns.core.failures import FAILING_ANSWERS
 from codns.core.gaps import Schedule
-from codns.core.local_path import Route, State
+from codns.core.local_path import Route
 from codns.core.messages import QueryReply, Status, is_answer
 from codns.core.peer_state import Peer, Why
+from codns.core.remote import Event, RemoteAttempt
+from codns.core.side import Side
 from codns.wire import const
 from codns.wire.outcome import Outcome
 
@@ -41,31 +43,10 @@ if TYPE_CHECKING:
     from codns.core.fleet import Fleet
     from codns.core.lookup import Lookup
 
-REMOTE_TIMEOUT_S: Final = 2.0  # a peer's queue (200 ms) and recursion fit; stale comes at 1.8 s
 EVENTS_MAX: Final = 32  # of a timeline: 5 contacts with 2 events each, local tries, the end
 
 _ANSWER: Final = Outcome.ANSWER
-
-
-class RemoteAttempt:
-    """A query on its way to a peer."""
-
-    __slots__ = ("ends", "paid", "peer", "race", "sent")
-
-    def __init__(self, race: "Race", peer: Peer, *, paid: bool, now: float) -> None:
-        self.race = race
-        self.peer = peer
-        self.paid = paid
-        self.sent = now
-        self.ends = now + REMOTE_TIMEOUT_S
-
-
-class Event(NamedTuple):
-    """Something that happened in a race, `at` seconds after its lookup began."""
-
-    at: float
-    who: str  # "local" or a peer's address
-    what: str
+_OVERLOAD: Final = Outcome.OVERLOAD
 
 
 class Race:
@@ -98,20 +79,22 @@ class Race:
         "route",
         "schedule",
         "sent",
+        "side",
         "winner",
         "won_at",
     )
 
     def __init__(
-        self, fleet: "Fleet", lookup: "Lookup", route: Route, candidates: list[Peer], began: float
+        self, fleet: "Fleet", lookup: "Lookup", side: Side, route: Route, candidates: list[Peer]
     ) -> None:
         self.fleet = fleet
         self.lookup = lookup
+        self.side = side
         self.route = route
         self.candidates = candidates
         self.delay = lookup.delay
-        self.began = began
-        self.schedule = Schedule(began, self.delay, fleet.times.spread(), fleet.remote_max)
+        self.began = lookup.begun_at
+        self.schedule = Schedule(self.began, self.delay, fleet.times.spread(), fleet.remote_max)
         self.attempts: dict[int, RemoteAttempt] = {}
         self.held: tuple[QueryReply, RemoteAttempt] | None = None
         self.denial: QueryReply | None = None  # a peer's NXDOMAIN, to compare with our own word
@@ -151,7 +134,7 @@ class Race:
                 self.refusal = None
             self.lookup.resolver.remote_ended(self.lookup, now)
         self._settle(now)
-        due = self.schedule.next_at
+        due = inf if self.over else self.schedule.next_at
         if self.attempts:
             due = min(due, next(iter(self.attempts.values())).ends)
         self.fleet.timers.set(self, due)
@@ -169,24 +152,32 @@ class Race:
     @property
     def failing(self) -> bool:
         """The local path is not to be relied on: no token, no waiting."""
+        return self.route is not Route.RACE or self.side.failing
+
+    @property
+    def well(self) -> bool:
+        """The local path is healthy: help it does not need is waste, and limited."""
         side = self.lookup.side
-        return self.route is not Route.RACE or (
-            side is not None and side.path.state is State.FAILING
-        )
+        return self.route is Route.RACE and (side is None or side.healthy)
 
     # -- asking peers ---------------------------------------------------------------------------
 
     def _next(self, now: float) -> None:
         fleet, schedule, candidates = self.fleet, self.schedule, self.candidates
+        if self.lookup.answered and not self.lookup.waiters:
+            candidates.clear()  # they were given up on: nobody waits
         while candidates and fleet.why(candidates[0], self.lookup, now) is not Why.ELIGIBLE:
             candidates.pop(0)
         if not candidates:
             schedule.stop()
             return
-        payment = fleet.budget.take(schedule.sent + 1, now, failing=self.failing)
+        payment = fleet.budget.take(schedule.sent + 1, now, failing=not self.well)
         if not payment:
-            fleet.suppressed["budget"] += 1
-            schedule.denied(now)
+            fleet.counts.suppressed["budget"] += 1
+            if self.local_ended and not self.attempts:
+                schedule.stop()  # a token may come back, but who waits has waited for nothing
+            else:
+                schedule.denied(now)
             return
         peer = candidates.pop(0)
         schedule.attempted(now)
@@ -199,7 +190,7 @@ class Race:
         fleet, peer = self.fleet, attempt.peer
         self._forget(ident)
         self.note(now, peer.address, "no answer")
-        fleet.remote["timeout"] += 1
+        fleet.tell("timeout", peer)
         # What nobody answered says nothing of this peer (RULES 7.3)
         if self.winner or self.answered_remotely or fleet.replied_at > attempt.sent:
             peer.query_unanswered(now)
@@ -217,7 +208,7 @@ class Race:
         peer.query_answered()
         if reply.status in (Status.BUSY, Status.FULL):
             self.note(now, peer.address, reply.status.name.lower())
-            fleet.remote["busy"] += 1
+            fleet.tell("busy", peer)
             fleet.declined(peer, reply.status, now)
             if attempt.paid:
                 fleet.budget.refund()
@@ -225,7 +216,7 @@ class Race:
             schedule.busy(now)
         elif not is_answer(reply):
             self.note(now, peer.address, reply.outcome.name.lower())
-            fleet.remote["failed"] += 1
+            fleet.tell("failed", peer)
             if reply.outcome in FAILING_ANSWERS:
                 self.refusal = reply.outcome
             schedule.hurry(now)
@@ -240,26 +231,26 @@ class Race:
         fleet.peers_failed.forget(lookup.key)
         self.answered_remotely = True
         positive = reply.outcome is _ANSWER
-        if positive and lookup.failure is not None and lookup.side is not None:
-            lookup.side.path.contradicted(lookup.key[:-5], now)
+        if positive and lookup.failure is not None:
+            self.side.path.contradicted(lookup.key[:-5], now)
         if reply.outcome is Outcome.NXDOMAIN:
             self.denial = reply
             self._check_split(now)
         if self.over:
-            fleet.remote["lost"] += 1
+            fleet.tell("lost", attempt.peer)
             self._compare(now)
             return
         if not positive:
             stale = lookup.stale
             if stale is not None and not stale.meta.negative:
-                fleet.remote["lost"] += 1
+                fleet.tell("lost", attempt.peer)
                 return
             if not (self.local_ended or self.failing):
                 if self.held is None:
                     self.held = (reply, attempt)
                     self.note(now, attempt.peer.address, "held")
                 else:
-                    fleet.remote["lost"] += 1
+                    fleet.tell("lost", attempt.peer)
                 return
         self._wins(reply, attempt, now)
 
@@ -269,12 +260,12 @@ class Race:
         self.winner = attempt.peer.address
         self.won_at = now
         self.schedule.stop()
-        fleet.remote["won"] += 1
-        side = lookup.side
-        if side is not None:
-            side.policy.remote_won()
-            if not self.local_ended and lookup.outstanding:
-                self._path_claim = side.path.overtaken(self.delay, now)
+        fleet.tell("won", attempt.peer)
+        self.side.policy.remote_won()
+        if not lookup.outstanding:
+            self.side.policy.drop(lookup.token)  # nobody will come and tell
+        elif not self.local_ended:
+            self._path_claim = self.side.path.overtaken(self.delay, now)
         if attempt.paid:
             if self.local_ended:
                 fleet.budget.refund()
@@ -311,22 +302,20 @@ class Race:
             self._compare(now)  # with what is held
         elif self.won_at != inf:
             self.caught_at = now
-            fleet.saved_s += now - self.won_at
-            if self._path_claim and lookup.side is not None:
-                lookup.side.path.caught_up(self._path_claim, now)
+            fleet.counts.spared(self.began, self.won_at, now)
+            if self._path_claim:
+                self.side.path.caught_up(self._path_claim, now)
             if self._budget_claim:
                 fleet.budget.local_answered(self._budget_claim, now)
         if self.held is not None:
-            fleet.remote["lost"] += 1
+            fleet.tell("lost", self.held[1].peer)
             self.held = None
 
     def _compare(self, now: float) -> None:
         """Local won and a peer had an answer too: the nameserver is quicker than another."""
-        side = self.lookup.side
         if self.winner == "local" and self.answered_remotely and not self._compared:
             self._compared = True
-            if side is not None:
-                side.path.won(now)
+            self.side.path.won(now)
 
     def closed(self, now: float) -> None:
         """The lookup is closed now, by whatever."""
@@ -344,22 +333,25 @@ class Race:
     def local_failed(self, outcome: Outcome, now: float) -> bool:
         """The local attempt ended without an answer. True: an answer may still come."""
         fleet, lookup = self.fleet, self.lookup
+        if self.local_ended:  # another try has said so
+            return self.open and not self.over
         self.note(now, "local", outcome.name.lower())
         self.local_ended = True
         if self._budget_claim:
             fleet.budget.local_failed(self._budget_claim, now)
-        if self._path_claim and lookup.side is not None:
-            lookup.side.path.gave_up(self._path_claim, now)
+        if self._path_claim:
+            path = self.side.path
+            (path.caught_up if outcome is _OVERLOAD else path.gave_up)(self._path_claim, now)
         if self.over:
             if self.won_at != inf:
-                fleet.saved_s += now - self.won_at
+                fleet.counts.spared(self.began, self.won_at, now)
             self._settle(now)
             return False
         if self.give_held(now):
             return True
         if outcome.answered and not self.failing:
             self.schedule.limit(1, now)
-        else:
+        elif not lookup.cached_failure:  # that one came when the first peer was asked
             self.schedule.hurry(now)
         while now >= self.schedule.next_at:
             self._next(now)

@@ -5,6 +5,7 @@ now", as the node's clock means nothing to anybody else. Names are shown as text
 somebody asked for a name or for races: counters carry none.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from codns.core.cache import Entry, nxdomain_key
@@ -21,6 +22,7 @@ from codns.wire.outcome import Outcome
 
 Row = dict[str, object]
 
+PEERS_AT_ONCE: Final = 128  # rows made in one go: half a millisecond
 _DEFAULT: Final = b""
 _OUTCOMES: Final = tuple(outcome.name.lower() for outcome in Outcome)
 
@@ -74,7 +76,7 @@ def _histogram(histogram: Histogram) -> Row:
 
 
 def _cooperation(fleet: Fleet, helping: Helping | None, now: float) -> Row:
-    side, neighbours = fleet.sides[_DEFAULT], fleet.neighbours
+    side, neighbours, counts = fleet.sides[_DEFAULT], fleet.neighbours, fleet.counts
     delay = side.policy.delay(now, failing=side.failing)
     served: Row = {}
     if helping is not None:
@@ -98,9 +100,9 @@ def _cooperation(fleet: Fleet, helping: Helping | None, now: float) -> Row:
             if zone != _DEFAULT
         },
         "budget": fleet.budget.explain(now),
-        "remote": {"sent": fleet.remote_sent, "in_flight": len(fleet.attempts), **fleet.remote},
-        "suppressed": dict(fleet.suppressed),
-        "saved_s": fleet.saved_s,
+        "remote": {"sent": counts.sent, "in_flight": len(fleet.attempts), **counts.remote},
+        "suppressed": dict(counts.suppressed),
+        "saved_s": counts.saved.total,
         "served": served,
         "validates": fleet.validating(now),
         "neighbours": len(neighbours.neighbours),
@@ -112,12 +114,33 @@ def _cooperation(fleet: Fleet, helping: Helping | None, now: float) -> Row:
     }
 
 
-def peers(fleet: Fleet, now: float) -> list[Row]:
-    """Return one row a listed peer: neighbours by score, then the others by address."""
+def peers(fleet: Fleet, now: float) -> Iterator[list[Row]]:
+    """Yield one row a listed peer, some at a time: neighbours by score, then others by address."""
     known = fleet.neighbours
     near = sorted(known.neighbours, key=lambda peer: (peer.score, peer.address))
-    others = [peer for _, peer in sorted(known.peers.items()) if peer.slot is None]
-    return [_peer(fleet, peer, now) for peer in near + others]
+    listed = near + [peer for _, peer in sorted(known.peers.items()) if peer.slot is None]
+    for start in range(0, len(listed), PEERS_AT_ONCE):
+        yield [_peer(fleet, peer, now) for peer in listed[start : start + PEERS_AT_ONCE]]
+
+
+def local_path(fleet: Fleet, now: float) -> tuple[str, float | None]:
+    """Return the state of the path and the initial delay of names without a zone of their own."""
+    side = fleet.sides[_DEFAULT]
+    return side.path.state.value, side.policy.delay(now, failing=side.failing)
+
+
+def slow(state: State, now: float) -> list[Row]:
+    """Return the lookups that took long lately, newest last."""
+    return [
+        {
+            "ago_s": now - slow.ended,
+            "name": to_text(slow.key[:-5]),
+            "type": int.from_bytes(slow.key[-5:-3], "big"),
+            "source": slow.source,
+            "took_s": slow.took_s,
+        }
+        for slow in state.slow
+    ]
 
 
 def _peer(fleet: Fleet, peer: Peer, now: float) -> Row:

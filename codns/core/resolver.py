@@ -12,25 +12,25 @@ The rules (RULES 4), in the order a lookup meets them:
     failed wins only when nothing is left.
  5. With a stale entry at hand, nobody waits longer than 1.8 s (RFC 8767 5), or than until the
     refresh failed. Each waiter gets SERVFAIL 4.5 s after it arrived: before its own 5 s are over.
- 6. Where there are peers, `core.fleet` says when they are asked, and may hold the first local try
+ 6. Is the server silent to everybody, the last tries wait for its return (`core.late_tries`).
+ 7. Where there are peers, `core.fleet` says when they are asked, and may hold the first local try
     back. No try is repeated while a remote query is in flight: what is owed leaves when the last
     of them has failed. A peer's answer closes the lookup; a later local one still teaches, and
     takes its place in the cache.
- 7. The lookup lives 10 s, so that a late answer still reaches the cache. A client that comes when
+ 8. The lookup lives 10 s, so that a late answer still reaches the cache. A client that comes when
     those before it were given up on (4.5 s) starts the tries anew: it is a new question to it.
 """
 
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from codns.core import answering, concluding, stale
-from codns.core.cache import KEY_NXDOMAIN, Entry
+from codns.core import answering, concluding, late_tries, stale
+from codns.core.cache import Entry
 from codns.core.failures import FAILING_ANSWERS
-from codns.core.keys import KEY_ANY_UDP, split_key
+from codns.core.keys import KEY_ANY_UDP, question_key, split_key
 from codns.core.lookup import Attempt, Lookup, Waiter
 from codns.core.model import Client, SendJob
 from codns.core.nameserver import RTO_MAX_S, Nameserver
-from codns.core.side import Side
 from codns.core.state import State
 from codns.wire import const
 from codns.wire.batch import FLAG_FIRST_RRSET, Result
@@ -112,9 +112,8 @@ class Resolver:
                 self._begin(lookup, now, raced=lookup.cacheable)
         else:
             state.stats.coalesced += 1
-            if now >= lookup.started + DEADLINE_S:
-                lookup.begin_again(state.upstreams(key[:-5]), now, now + LIFE_S)
-                self._begin(lookup, now, raced=lookup.cacheable)
+            if now >= lookup.started + DEADLINE_S or self._is_dead(lookup):
+                self._begin_again(lookup, now)
             elif lookup.side is None and self.fleet is not None:  # a refresh: now it is wanted
                 self._race(lookup, now)
         lookup.waiters[waiter_key] = _new(Waiter, (client, query, now))
@@ -127,10 +126,7 @@ class Resolver:
 
         `raced`: peers may be asked too; not for a prefetch, which is in no hurry.
         """
-        key = entry.key
-        if key[-1] & KEY_NXDOMAIN:  # kept by name: any type asks for it
-            flags = bytes((key[-1] & ~(KEY_NXDOMAIN | KEY_ANY_UDP),))
-            key = key[:-5] + const.A.to_bytes(2, "big") + key[-3:-1] + flags
+        key = question_key(entry.key)
         if key in self.lookups or len(self.lookups) >= LOOKUPS_MAX:
             return False
         entry.refreshing = True
@@ -184,6 +180,16 @@ class Resolver:
         if not self._try(lookup, now):
             lookup.retransmit_at = now  # no nameserver at all: concluded by the first timeout
 
+    def _begin_again(self, lookup: Lookup, now: float) -> None:
+        """To who asks now it is a new question; what is out for the old one may still answer."""
+        former = lookup.race
+        if self.fleet is not None:
+            self.fleet.ended(lookup, now)
+        lookup.begin_again(self.state.upstreams(lookup.key[:-5]), now, now + LIFE_S)
+        if former is not None:
+            former.closed(now)
+        self._begin(lookup, now, raced=lookup.cacheable)
+
     def _race(self, lookup: Lookup, now: float) -> bool:
         """Let it be raced, if it may be. True: no local query for now."""
         side, key = lookup.upstreams.side, lookup.key
@@ -220,23 +226,28 @@ class Resolver:
         server.sent += 1
         if server.watch is not None:
             server.watch.queried(now)
-        job = state.jobs.new(_new(Attempt, (lookup, server, now, lookup.started)))
+        job = state.jobs.new(_new(Attempt, (lookup, server, now, lookup.started, False)))
         state.out.append(_new(SendJob, (job, address, lookup.flags, ends - now, lookup.wire)))
         return True
 
     def attempt_done(self, attempt: Attempt, result: Result, now: float) -> None:
         """A slave reports how an attempt ended."""
-        lookup, server, _, begun = attempt
+        lookup, server, _, begun, late = attempt
         outcome = result.outcome
         if begun == lookup.started:  # not of tries before it began anew
             lookup.outstanding -= 1
         if lookup.last is server:
             lookup.last = None  # this try has ended: its timeout is nobody's silence
         self.state.stats.outcomes[outcome] += 1
+        server.outcomes[outcome] += 1
         if outcome <= _TRUNCATED:
             server.heard_at = now
-            # The time of a truncated answer is that of a TCP exchange that failed
-            if server.heard(result.elapsed) if outcome != _TRUNCATED else server.alive():
+            if server.postponed:
+                late_tries.release(self.state, server, now)
+            # The time of a truncated answer is that of a TCP exchange that failed, and `late`
+            # ones are over TCP
+            timed = outcome != _TRUNCATED and not late
+            if server.heard(result.elapsed) if timed else server.alive():
                 self.state.note_up(server)
             if server.watch is not None:
                 ttl = result.ttl if result.cacheable and lookup.cacheable else 0
@@ -249,7 +260,7 @@ class Resolver:
                 elif lookup.race is not None:  # a peer answered first
                     concluding.late(self, lookup, result, now)
                 return
-        elif outcome is _UNREACHABLE and server.unheard(now, refused=True):
+        elif outcome is _UNREACHABLE and not late and server.unheard(now, refused=True):
             self.state.note_down(server, "refused")
         if not lookup.closed:
             self._failed(lookup, server, result, now)
@@ -307,30 +318,36 @@ class Resolver:
         if not lookup.tries and not lookup.cached_failure:
             if not self._try(lookup, now):
                 lookup.retransmit_at = now
-        elif lookup.owed:
-            lookup.owed = False
-            if not lookup.answered and self._try(lookup, now):
-                self.state.stats.retransmissions += 1
         elif lookup.outstanding == 0 and lookup.race is not None and lookup.race.local_ended:
             concluding.conclude(self, lookup, now)
-            return
-        self._schedule(lookup)
+        elif lookup.owed:
+            lookup.owed = False
+            self._try_again(lookup, now)
+        if not lookup.closed:
+            self._schedule(lookup)
 
     # -- time passes ----------------------------------------------------------------------------
 
     def _schedule(self, lookup: Lookup) -> None:
         due = min(lookup.retransmit_at, lookup.ends, lookup.race_at)
-        # Before these nothing else is due: the first try's timeout is 0.8 s at most
-        if due > lookup.started + RTO_MAX_S and lookup.waiters:
+        waiters = lookup.waiters
+        # Before these nothing else is due: the first try's timeout is 0.8 s at most. Several
+        # waiters may have come before it, if it began anew
+        if waiters and (due > lookup.started + RTO_MAX_S or len(waiters) > 1):
             due = min(due, lookup.stale_at)
-            first = next(iter(lookup.waiters.values())).arrived + DEADLINE_S
+            first = next(iter(waiters.values())).arrived + DEADLINE_S
             due = min(due, first)
         self.state.timers.set(lookup, due)
 
     def lookup_due(self, lookup: Lookup, now: float) -> None:
         """A deadline of this lookup has come: one of its four, in order of their weight."""
+        if lookup.closed:  # by a peer's answer
+            self._unheard(lookup, now)
+            return
         if now >= lookup.stale_at:
             answering.give_stale(self.state, lookup, now)
+        if concluding.held_too_long(lookup, DEADLINE_S, now):
+            return
         answering.expire(self.state, lookup, DEADLINE_S, now)
         if now >= lookup.ends:
             concluding.conclude(self, lookup, now)
@@ -342,36 +359,37 @@ class Resolver:
         if not lookup.closed:
             self._schedule(lookup)
 
+    def _unheard(self, lookup: Lookup, now: float) -> None:
+        """The last try's time is over: was its server silent?"""
+        lookup.retransmit_at, last = inf, lookup.last
+        if last is not None and lookup.outstanding and last.unheard(now, lookup.last_sent):
+            self.state.note_down(last, "silent")
+
     def _retransmit(self, lookup: Lookup, now: float) -> None:
-        """The last try's time is over."""
-        lookup.retransmit_at = inf
-        if (
-            lookup.last is not None
-            and lookup.outstanding
-            and lookup.last.unheard(now, lookup.last_sent)
-        ):
-            self.state.note_down(lookup.last, "silent")
+        self._unheard(lookup, now)
         race = lookup.race
         if lookup.cached_failure:
             self._local_over(lookup, Outcome.SERVFAIL, now)
         elif race is not None and race.attempts:
             lookup.owed = True
-        elif not lookup.answered and self._try(lookup, now):
+        else:
+            self._try_again(lookup, now)
+
+    def _try_again(self, lookup: Lookup, now: float) -> None:
+        """The next try, or the end of all tries. For peers there is one: they ask others too."""
+        race, wanted = lookup.race, not lookup.answered and not lookup.served
+        held = race is not None and race.held is not None  # then its tries are to end soon
+        postponed = wanted and not held and late_tries.postpone(lookup, now)
+        if wanted and not postponed and self._try(lookup, now):
             self.state.stats.retransmissions += 1
+        elif postponed or (race is not None and race.give_held(now)):
+            return
         elif lookup.outstanding == 0:
             self._local_over(lookup, Outcome.TIMEOUT, now)
-        elif race is not None:  # it was silent for all its tries
-            race.give_held(now)
+        elif wanted and late_tries.left(lookup):
+            self.state.stats.retransmissions += late_tries.try_late(self.state, lookup, now)
 
-    def path_fails(self, side: Side, now: float) -> None:
-        """A local path is judged failing: its lookups ask peers at once."""
-        fleet = self.fleet
-        if fleet is None:
-            return
-        for lookup in list(self.lookups.values()):
-            if lookup.side is not side or lookup.closed:
-                continue
-            if lookup.race is None:  # also one that was denied while the path seemed well
-                fleet.delay_over(lookup, now)
-            if lookup.race is not None:
-                lookup.race.path_fails(now)
+    def _is_dead(self, lookup: Lookup) -> bool:
+        """All its tries have been made, in vain: who asks now asks anew."""
+        race = lookup.race
+        return lookup.late and lookup.retransmit_at == inf and (race is None or not race.open)

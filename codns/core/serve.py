@@ -62,6 +62,7 @@ class Front:
         if entry is not None and now < entry.expires:
             self._fresh(wire, query, client, entry, now)
             return
+        state.stats.missed[query.qtype if query.qtype <= 0xFF else 0] += 1
         if not query.rd:  # RULES 1.3: never upstream, never stale
             state.stats.refusals["rd0"] += 1
             state.reply(client, query, const.REFUSED, const.EDE_NOT_AUTHORITATIVE)
@@ -88,12 +89,12 @@ class Front:
             state.stats.drops["malformed" if len(wire) < const.HEADER_SIZE else "response"] += 1
             return
         state.stats.refusals[_REFUSALS[error.rcode]] += 1
-        state.stats.answers["error"] += 1
+        state.stats.rcodes["error"][error.rcode] += 1
         state.out.append(Answer(client, error_reply(wire, error.rcode)))
 
     def _fresh(self, wire: bytes, query: Query, client: Client, entry: Entry, now: float) -> None:
         state, cache, transport = self._state, self._state.cache, client.transport
-        rcode, ad, ancount, nscount, _, _ = entry.meta
+        rcode, ad, ancount, nscount, negative, _ = entry.meta
         age = int(now - entry.expires + entry.ttl)
         body = aged(entry.body, entry.offsets, age) if age else entry.body
         size_max = query.size if transport == "udp" else const.MESSAGE_SIZE_MAX
@@ -103,9 +104,9 @@ class Front:
             state.stats.cache_prefetches += self._resolver.refresh(entry, now)
         if entry.recheck < 0.0 and query.rd:  # a peer's, of an outage that is over
             entry.recheck = 0.0
-            self._resolver.refresh(entry, now, raced=True)
+            self._resolver.refresh(entry, now)
         cache.touch(entry)
-        counter = state.stats.hit_counter(transport, query.qtype, rcode)
+        counter = state.stats.hit_counter(transport, query.qtype, rcode, negative)
         counter.n += 1
         if query.plain and not reply[2] & _TC:  # what was cut holds no TTLs to age
             cache.remember(transport, wire, reply, entry, now, counter)
@@ -113,7 +114,8 @@ class Front:
 
     def _special(self, query: Query, client: Client, found: Special) -> None:
         state = self._state
-        state.stats.answers["special"] += 1
+        state.stats.rcodes["special"][found.rcode & const.RCODE] += 1
+        state.stats.missed[query.qtype if query.qtype <= 0xFF else 0] += 1
         reply = answer(
             query,
             rcode=found.rcode,
@@ -131,7 +133,7 @@ class Front:
         if now >= entry.recheck and not entry.refreshing:
             entry.stale_until = max(entry.stale_until, now + LIFE_S)  # till that one has ended
             self._resolver.refresh(entry, now, raced=True)
-        state.stats.answers["stale"] += 1
+        state.stats.rcodes["stale"][entry.meta.rcode & const.RCODE] += 1
         state.stats.duration["stale"].add(0.0)
         state.out.append(Answer(client, stale_answer(query, client, entry)))
 

@@ -1,5 +1,6 @@
 """What the parts of a node share: cache, counters, timers, nameservers, and the effects so far."""
 
+from collections import deque
 from typing import Final
 
 from codns.core.cache import Cache, Entry, Meta, Origin
@@ -8,6 +9,7 @@ from codns.core.jobs import Jobs
 from codns.core.model import Answer, Client, Effect, Note
 from codns.core.nameserver import Nameserver, Upstreams
 from codns.core.settings import Settings
+from codns.core.slow_names import KEPT_MAX, Slow
 from codns.core.stats import Stats
 from codns.core.timers import Timers
 from codns.wire import const
@@ -38,10 +40,12 @@ class State:
         "default",
         "failures",
         "jobs",
+        "late",
         "out",
         "outstanding",
         "servers",
         "settings",
+        "slow",
         "stats",
         "timers",
         "zones",
@@ -54,7 +58,9 @@ class State:
         self.failures = Failures()
         self.timers = Timers()
         self.jobs = Jobs()
+        self.late: deque[float] = deque()  # when tries over TCP end (`core.late_tries`)
         self.settings = Settings()
+        self.slow: deque[Slow] = deque(maxlen=KEPT_MAX)
         self.servers: dict[str, Nameserver] = {}
         self.default = Upstreams([])
         self.zones: dict[bytes, Upstreams] = {}
@@ -154,7 +160,7 @@ class State:
 
     def reply(self, client: Client, query: Query, rcode: int, ede: int | None = None) -> None:
         """Answer without records, at once."""
-        self.stats.answers["error"] += 1
+        self.stats.rcodes["error"][rcode & const.RCODE] += 1
         self.out.append(Answer(client, self.error(query, rcode, ede)))
 
     # -- the cache ------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""The last tries of a lookup whose nameserver is silent to everybody (`core.late_tries`)."""
+
+from node_world import World, answers, silent, unreachable, until
+
+from codns.core import late_tries
+
+ONE = "192.0.2.1#53"
+
+
+def met(behaviour, **settings):
+    """A node whose nameserver has answered in 4 ms before: its tries leave at 0 and 50 ms."""
+    world = World({ONE: until(9.0, answers(0.004), behaviour)}, settings=settings)
+    for second in range(8):
+        world.ask(f"warm{second}.example", at=float(second))
+    return world.run(9.0)
+
+
+def after(world, since=10.0):
+    return [round(at - since, 3) for at, _ in world.asked if at >= since]
+
+
+def test_the_third_try_waits_for_1_6_s_and_tcp_follows():
+    world = met(silent)
+    world.ask("www.example", at=10.0)
+    world.run(16.0)
+    assert after(world) == [0.0, 0.05, 1.6, 3.2]
+    assert world.flags[-2:] == [0, 1]  # the last over TCP
+    assert world.got[-1].rcode == "SERVFAIL"
+    assert world.got[-1].at == 14.5
+
+
+def test_a_silence_of_a_second_and_a_half_fails_nothing():
+    world = met(until(11.5, silent, answers(0.004)))
+    for at in range(14):
+        world.ask(f"n{at}.example", at=10.0 + at / 10)
+    world.run(16.0)
+    got = [got for got in world.got if got.at >= 10.0]
+    assert [answer.rcode for answer in got] == ["NOERROR"] * 14
+    # The first comes back at its own 1.6 s; by it the server is heard, so all others leave then
+    assert {answer.at for answer in got} == {11.604, 11.608}
+
+
+def test_what_was_held_back_leaves_when_anything_is_heard():
+    world = met(until(10.5, silent, answers(0.004)))
+    world.ask("first.example", at=10.0)
+    world.ask("second.example", at=10.7)
+    world.run(12.0)
+    assert [got.at for got in world.got if got.at >= 10.0] == [10.704, 10.708]
+
+
+def test_a_server_that_speaks_to_others_is_asked_again_soon():
+    slow = {"www.example."}
+    world = World(
+        {ONE: lambda q, now: silent(q, now) if q.question[0].name.to_text() in slow
+         else answers(0.004)(q, now)}
+    )  # fmt: skip
+    for second in range(8):
+        world.ask(f"warm{second}.example", at=float(second))
+    world.ask("www.example", at=10.0)
+    world.ask("other.example", at=10.02)
+    world.run(10.5)
+    assert [round(at - 10, 3) for at, _, name in world.jobs if name == "www.example A"] == [
+        0.0,
+        0.05,
+        0.15,
+    ]
+
+
+def test_a_refused_tcp_connection_says_nothing_against_the_server():
+    world = met(lambda query, now: None if now < 13.2 else unreachable()(query, now))
+    world.ask("www.example", at=10.0)
+    world.run(13.19)
+    downs = len(world.notes)
+    world.run(13.3)
+    assert after(world)[-1] == 3.2
+    assert len(world.notes) == downs
+
+
+def test_connections_to_a_dead_server_are_limited():
+    world = met(silent)
+    for number in range(late_tries.TCP_MAX + 20):
+        world.ask(f"n{number}.example", at=10.0, client=bytes([10, 0, 0, number]))
+    world.run(16.0)
+    assert sum(flag & 1 for flag in world.flags) == late_tries.TCP_MAX
+    assert all(got.rcode == "SERVFAIL" for got in world.got if got.at > 10)
+
+
+def test_who_joins_a_lookup_without_tries_left_asks_anew():
+    world = met(until(13.3, silent, answers(0.004)))
+    world.ask("www.example", at=10.0, client="a")
+    world.ask("www.example", at=13.9, client="b")
+    world.run(16.0)
+    assert [(got.client, got.at, got.rcode) for got in world.got if got.at > 10] == [
+        ("a", 13.904, "NOERROR"),
+        ("b", 13.904, "NOERROR"),
+    ]
+
+
+def test_those_held_back_are_forgotten_with_their_lookups():
+    world = met(silent)
+    server = world.node._state.servers[ONE]
+    for number in range(40):
+        world.ask(f"n{number}.example", at=10.0 + number / 100)
+    world.run(12.5)
+    assert server.postponed.maxlen == 8_192
+    assert len(server.postponed) == 40
+    world.servers[ONE] = answers(0.004)
+    world.ask("last.example", at=30.0)
+    world.run(31.0)
+    assert not server.postponed
+    assert len([got for got in world.got if got.at > 29]) == 1
