@@ -41,6 +41,17 @@ COMMANDS: Final = {
     "run": Lazy("Run the daemon in the foreground.", config=True),
     "check": Lazy("Check the configuration and tell what is in effect.", config=True, json=True),
     "query": Lazy("Ask a nameserver, as dig does.", json=True),
+    "explain": Lazy("Tell how a name would be, or was, raced."),
+    "status": Lazy("Tell how the running daemon is."),
+    "peers": Lazy("List the daemon's neighbours."),
+    "cache": Lazy("Look into the daemon's cache, or flush it."),
+    "top": Lazy("Show what the daemon does, live."),
+    "reload": Lazy("Make the daemon read its configuration again."),
+    "healthcheck": Lazy("Exit with 0 if the daemon is well, else with 1."),
+    "demo": Lazy("Show what peers are for, with a fleet on this machine.", json=True),
+    "keygen": Lazy("Make the cluster's key, or change it step by step.", json=True),
+    "resolvconf": Lazy("Put codns into /etc/resolv.conf, or take it out.", json=True),
+    "simulate": Lazy("Simulate a fleet in virtual time, from a scenario file.", json=True),
     "version": Lazy("Tell the versions of codns and what it runs on.", json=True),
 }
 

@@ -12,6 +12,7 @@ from codns.config import load, rules, site
 from codns.config.problems import ConfigError
 from codns.config.schema import Config
 from codns.config.units import format_duration
+from codns.master import membership
 from codns.wire import name
 
 
@@ -23,19 +24,36 @@ def check(context: click.Context) -> None:
     file = load.find(common.config, common.default_config)
     try:
         config = load.load(common.config, default=common.default_config)
+        keys = len(_keys(config, file))
     except ConfigError as error:
         _print_problems(error, file, as_json=common.json)
         context.exit(2)
     here = site.resolve(config, common.places)
     warnings = [*rules.warnings(config), *here.warnings]
     if common.json:
-        print_json(_as_json(file, config, here, warnings))
+        print_json(_as_json(file, config, here, warnings) | {"keys": keys, "me": _me(config)})
         return
     click.echo(f"ok: {file or 'no configuration file, all defaults'}")
     sys.stdout.flush()
-    print_table(_rows(config, here))
+    print_table([*_rows(config, here), *_cooperation(config, keys)])
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _keys(config: Config, file: Path | None) -> list[bytes]:
+    """Return the cluster's keys, none without cooperation. ConfigError."""
+    if config.peers.listen is None:
+        return []
+    try:
+        return membership.load_keys(config.peers)
+    except ConfigError as error:
+        raise ConfigError([p._replace(source=str(file)) for p in error.problems]) from None
+
+
+def _me(config: Config) -> str | None:
+    """Return our own address as peers list it, as far as it can be told without DNS."""
+    peers = config.peers
+    return membership.own_address(peers, membership.literals(peers)) if peers.listen else None
 
 
 def _print_problems(error: ConfigError, file: Path | None, *, as_json: bool) -> None:
@@ -81,10 +99,43 @@ def _rows(config: Config, here: site.Site) -> list[tuple[str, str]]:
         ("slaves", str(config.slaves)),
         ("private zones", f"{len(here.private_zones)}{from_auto}"),
         ("cache", ", ".join(kept)),
-        ("log", f"{config.log.level}, {config.log.format}"),
+        ("probe", config.probe),
+        ("http", _web(config)),
+        ("control", config.control or "off"),
+        ("log", _log(config)),
     ]
     for zone, settings in config.zones.items():
         own = settings.nameservers
         asked = "the site's nameservers" if isinstance(own, str) else ", ".join(own)
         rows.append((f"zone {zone}", asked + ("" if settings.peers else ", no peers")))
     return rows
+
+
+def _web(config: Config) -> str:
+    http = config.http
+    if http.listen is None:
+        return "off"
+    called = f", called {', '.join(http.hosts)} too" if http.hosts else ""
+    return http.listen + called + (", names shown" if http.details else "")
+
+
+def _log(config: Config) -> str:
+    log = config.log
+    return f"{log.level}, {log.format}" + (f", {log.queries:.3%} of queries" * (log.queries > 0))
+
+
+def _cooperation(config: Config, keys: int) -> list[tuple[str, str]]:
+    """Return the rows of what goes on with peers."""
+    peers, race = config.peers, config.race
+    if peers.listen is None:
+        return [("peers", "off")]
+    low, high = map(format_duration, (race.initial_delay_min, race.initial_delay))
+    us = f"{_me(config)}, heard at {peers.listen} (UDP)"
+    limits = f"up to {race.max_remote} peers a lookup, budget {100 * race.budget:g}%"
+    return [
+        ("peers", f"{len(peers.nodes)} in nodes, up to {peers.neighbours} neighbours"),
+        ("this node", us + (f", site {peers.site}" if peers.site else "")),
+        ("cluster", f"{peers.cluster}, {keys} key{'s' if keys > 1 else ''} in {peers.key_file}"),
+        ("race", f"{race.policy}, initial delay {low} to {high}, {limits}"),
+        ("state", config.state_dir or "not kept"),
+    ]

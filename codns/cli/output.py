@@ -14,6 +14,7 @@ from codns.config.resolvconf import Places
 from codns.config.units import parse_duration
 
 NEGATIVE: Final = 1
+USAGE: Final = 2
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import trio
 
-from codns.config.load import load
+from codns.config.load import NULL, load
 from codns.master.daemon import Daemon
 from codns.master.sockets import BindError
 from codns.obs.logs import Log
@@ -19,6 +19,8 @@ from codns.obs.logs import Log
 @click.option(
     "--nameserver", multiple=True, metavar="ADDRESS[:PORT]", help="Whom to ask (repeat)."
 )
+@click.option("--http", metavar="ADDRESS:PORT", help="Where metrics and status are; off: nowhere.")
+@click.option("--control", metavar="PATH", help="The control socket; off: none.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option(
     "--embedded",
@@ -30,6 +32,8 @@ def run(
     context: click.Context,
     listen: tuple[str, ...],
     nameserver: tuple[str, ...],
+    http: str | None,
+    control: str | None,
     log_level: str | None,
     embedded: bool,
 ) -> None:
@@ -37,6 +41,8 @@ def run(
     overrides: dict[str, object] = {
         "listen": listen or None,
         "nameservers": nameserver or None,
+        "http.listen": NULL if http == "off" else http,
+        "control": NULL if control == "off" else control,
         "log.level": log_level,
     }
     path: Path | None = context.obj.config

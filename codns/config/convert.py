@@ -7,7 +7,17 @@ every leaf is read alone; what is whole goes through `msgspec.convert` once more
 import difflib
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -17,15 +27,21 @@ from codns.config.schema import Config
 LIST_SIZE_MAX: Final = 4096  # entries of a list or mapping: one file is no database
 
 _MISSING: Final = object()  # what a value that does not fit is replaced by: its default
+Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
 def convert(values: object) -> tuple[Config, list[Problem]]:
     """Return the configuration, and what was wrong; a wrong value has its default in it."""
-    reader = _Reader()
-    plain = reader.read(Config, values, "")
+    return convert_to(Config, values)
+
+
+def convert_to(struct: type[Schema], values: object) -> tuple[Schema, list[Problem]]:
+    """Return what a file of another kind says; every key of `struct` must have a default."""
+    reader = _Reader(struct)
+    plain = reader.read(struct, values, "")
     if plain is _MISSING:
         plain = {}
-    return msgspec.convert(plain, Config), reader.problems
+    return msgspec.convert(plain, struct), reader.problems
 
 
 def keys(struct: type[msgspec.Struct] = Config, path: str = "") -> Iterator[str]:
@@ -40,8 +56,9 @@ def keys(struct: type[msgspec.Struct] = Config, path: str = "") -> Iterator[str]
 class _Reader:
     """One walk; collects problems."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: type[msgspec.Struct]) -> None:
         self.problems: list[Problem] = []
+        self._root = root
 
     def read(self, hint: Any, value: object, path: str) -> object:
         """Return the plain value of type `hint`, or _MISSING with a problem noted."""
@@ -86,6 +103,8 @@ class _Reader:
 
     def _union(self, hint: Any, value: object, path: str) -> object:
         words, other = get_args(hint)
+        if other is types.NoneType:
+            return None if value is None else self.read(words, value, path)
         if value in get_args(words):
             return value
         names = " or ".join(get_args(words))
@@ -133,25 +152,28 @@ class _Reader:
         if not isinstance(value, Mapping):
             return self._wrong(path, f"{shown(value)} is not a mapping; write key: value")
         hints = get_type_hints(struct, include_extras=True)
-        plain = {}
+        empty = {field.name for field in msgspec.structs.fields(struct) if field.default == ()}
+        plain: dict[str, object] = {}
         for key, inner in value.items():
             at = join(path, key)
             if key not in hints:
-                self._wrong(at, "unknown key" + _nearest(str(key), list(hints), path))
+                self._wrong(at, "unknown key" + self._nearest(str(key), list(hints), path))
+                continue
+            if inner == [] and key in empty:  # elsewhere an empty list is a slip
+                plain[key] = inner
                 continue
             read = self.read(hints[key], inner, at)
             if read is not _MISSING:
                 plain[key] = read
         return plain
 
-
-def _nearest(key: str, known: list[str], path: str) -> str:
-    """Return "; did you mean cache?": a key nearby, or the same key at another place."""
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1)
-    if near:
-        return f"; did you mean {join(path, near[0])}?"
-    same = [other for other in keys() if other.rpartition(".")[2] == key]
-    if same:
-        return f"; did you mean {same[0]}?"
-    where = f"in {path}" if path else "here"
-    return f"; known {where}: {', '.join(known)}"
+    def _nearest(self, key: str, known: list[str], path: str) -> str:
+        """Return "; did you mean cache?": a key nearby, or the same key at another place."""
+        near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1)
+        if near:
+            return f"; did you mean {join(path, near[0])}?"
+        same = [other for other in keys(self._root) if other.rpartition(".")[2] == key]
+        if same:
+            return f"; did you mean {same[0]}?"
+        where = f"in {path}" if path else "here"
+        return f"; known {where}: {', '.join(known)}"

@@ -13,6 +13,7 @@ from codns.config.schema import Config
 
 FILE_SIZE_MAX: Final = 1 << 20  # far over any real one; YAML is slow to read
 COMMAND_LINE: Final = "command line"
+NULL: Final = object()  # an override that sets a key to null
 
 
 def find(path: Path | None, default: Path = DEFAULT_PATH) -> Path | None:
@@ -32,7 +33,7 @@ def load(
 
     `path` is the file asked for (it must exist); without it `default` is read if it is there.
     `overrides` come from the command line, by path: {"listen": [...], "log.level": "debug"};
-    those that are None are not set.
+    those that are None are not set, NULL sets null.
     """
     source = find(path, default)
     text = read_file(source) if source else ""
@@ -86,7 +87,7 @@ def _put(values: dict[str, object], path: str, value: object) -> None:
         if not isinstance(inner, dict):
             return  # the file has nonsense there, which is reported
         values = inner
-    values[key] = list(value) if isinstance(value, tuple) else value
+    values[key] = list(value) if isinstance(value, tuple) else None if value is NULL else value
 
 
 def _placed(

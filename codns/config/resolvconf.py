@@ -9,8 +9,9 @@ one address (old forms like 127.1 too) and what follows it is ignored, the last 
   1. codns' own addresses: a listen address, or any address of this host for a wildcard one, and
      the same port (another resolver on another port or loopback address is a fine nameserver);
   2. systemd-resolved's stub: the file with its real upstreams is read instead (RULES 10.1);
-  3. a file that holds only ourselves was written by `codns resolvconf install`: the original is
-     beside it under /run.
+  3. a file that `codns resolvconf install` wrote holds a copy of the nameservers there were. The
+     original beside it comes first, since it may be a link to a file that is kept up to date; a
+     file that holds only ourselves is taken for such a one.
 """
 
 import os
@@ -26,6 +27,7 @@ from codns.config.units import DNS_PORT, parse_endpoint, parse_name, split_serve
 FILE_SIZE_MAX: Final = 1 << 16
 NAMESERVERS_MAX: Final = 16  # each costs every slave 512 sockets (RULES 9.2)
 SEARCH_MAX: Final = 64
+INSTALLED: Final = b"# codns-resolvconf:"  # how the file begins that cli/resolvconf.sh writes
 STUB_ADDRESSES: Final = frozenset({"127.0.0.53", "127.0.0.54"})  # systemd-resolved(8)
 
 
@@ -151,6 +153,15 @@ def read(path: Path) -> ResolvConf:
     return parse(data.decode("utf-8", "replace"))
 
 
+def is_installed(path: Path) -> bool:
+    """Tell whether `codns resolvconf install` wrote the file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(INSTALLED)) == INSTALLED
+    except OSError:
+        return False
+
+
 def is_own(server: str, own: Collection[str], local: Callable[[str], bool] = is_local) -> bool:
     """Tell whether "192.0.2.1#53" is one of our listen addresses ("127.0.0.1:53", "[::]:53")."""
     host, port = split_server(server)
@@ -176,7 +187,11 @@ def discover(
     path = path or places.resolv_conf
     search = _Search(own, places)
     source = path
-    nameservers = search.look(path)
+    nameservers = search.look(places.original) if is_installed(path) else []
+    if nameservers:
+        source = places.original
+    else:
+        nameservers = search.look(path)
     if not nameservers and search.only_own:
         source = places.original
         nameservers = search.look(places.original)

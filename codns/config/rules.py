@@ -2,10 +2,13 @@
 
 import ipaddress
 from collections.abc import Container, Iterator, Sequence
+from typing import Final
 
 from codns.config.problems import Problem, join
-from codns.config.schema import Config
-from codns.config.units import HOUR, format_duration, parse_endpoint, split_server
+from codns.config.schema import Config, PeersSettings
+from codns.config.units import HOUR, format_duration, is_name, parse_endpoint, split_server
+
+NAMES_MAX: Final = 256  # each is asked for every 30 s at the most: 10 queries a second
 
 
 def contradictions(config: Config, wrong: Container[str] = ()) -> Iterator[Problem]:
@@ -19,8 +22,16 @@ def contradictions(config: Config, wrong: Container[str] = ()) -> Iterator[Probl
     if known and cache.min_ttl > cache.max_ttl:
         low, high = format_duration(cache.min_ttl), format_duration(cache.max_ttl)
         yield Problem("cache.min_ttl", f"{low} is more than cache.max_ttl, {high}")
+    race = config.race
+    known = "race.initial_delay" not in wrong and "race.initial_delay_min" not in wrong
+    if known and race.initial_delay_min > race.initial_delay:
+        low, high = map(format_duration, (race.initial_delay_min, race.initial_delay))
+        yield Problem("race.initial_delay_min", f"{low} is more than race.initial_delay, {high}")
+    yield from _peers(config, wrong)
     if "listen" in wrong:
         return
+    if config.http.listen and "http.listen" not in wrong:
+        yield from _web(config.http.listen, config.listen)
     yield from _twice(config.listen)
     if "nameservers" not in wrong:
         yield from _servers("nameservers", config.nameservers, config.listen)
@@ -39,7 +50,88 @@ def warnings(config: Config) -> list[str]:
     ]
     if config.cache.min_ttl > HOUR:
         said.append("cache.min_ttl: over 1h keeps addresses that services have left long ago")
+    peers, http = config.peers, config.http
+    if peers.listen:
+        said += _seldom_meant(peers, peers.listen)
+    if http.listen and http.details and not is_loopback(parse_endpoint(http.listen)[0]):
+        said.append(f"http.details: whoever reaches {http.listen} sees what names are asked for")
     return said
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this host reaches an address."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+def _seldom_meant(peers: PeersSettings, listen: str) -> Iterator[str]:
+    if not peers.nodes:
+        yield "peers.nodes: empty, so there is nobody to cooperate with"
+    host, port = parse_endpoint(listen)
+    if peers.advertise and parse_endpoint(peers.advertise)[1] != port:
+        yield f"peers.advertise: another port than peers.listen, {port}: translated on the way?"
+    strangers = [] if host == "::" and not peers.advertise else list(_strangers(peers, listen))
+    if strangers:
+        more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+        own = peers.advertise or listen
+        yield f"peers.nodes: not of the family of {own}, so left out: {strangers[0]}{more}"
+
+
+def _peers(config: Config, wrong: Container[str]) -> Iterator[Problem]:
+    peers = config.peers
+    if "peers.listen" not in wrong:
+        if peers.listen is None:
+            if peers.nodes:
+                yield Problem(
+                    "peers.nodes", 'without peers.listen nobody is asked; "0.0.0.0:7353" is usual'
+                )
+        else:
+            yield from _listening(config, peers.listen, wrong)
+    for position, node in enumerate(peers.nodes):
+        if node in peers.nodes[:position]:
+            yield Problem(join("peers.nodes", position), f"{node} stands here twice")
+    names = sum(map(is_name, peers.nodes))
+    if names > NAMES_MAX:
+        text = f"{names} names; at most {NAMES_MAX} are asked for: use one srv: name for them"
+        yield Problem("peers.nodes", text)
+
+
+def _listening(config: Config, listen: str, wrong: Container[str]) -> Iterator[Problem]:
+    peers = config.peers
+    if peers.key_file is None and "peers.key_file" not in wrong:
+        yield Problem(
+            "peers.key_file",
+            "peers.listen needs a key: `codns keygen /etc/codns/cluster.key` makes the file; the"
+            " same one goes to every node",
+        )
+    host, port = parse_endpoint(listen)
+    if "listen" not in wrong and _taken(host, port, config.listen):
+        yield Problem("peers.listen", f"{listen} is where clients are heard: choose another port")
+    if peers.advertise and ":" in parse_endpoint(peers.advertise)[0] and ":" not in host:
+        text = f"{peers.advertise} cannot be reached through {listen}: listen on [::]"
+        yield Problem("peers.advertise", text)
+
+
+def _web(web: str, listen: Sequence[str]) -> Iterator[Problem]:
+    """HTTP has no place where DNS over TCP has one."""
+    host, port = parse_endpoint(web)
+    if port and _taken(host, port, listen):
+        yield Problem("http.listen", f"{web} is where clients are heard: choose another port")
+
+
+def _strangers(peers: PeersSettings, listen: str) -> Iterator[str]:
+    """Yield the nodes that this one could never talk to, where the file alone shows it."""
+    host = parse_endpoint(peers.advertise or listen)[0]
+    for node in peers.nodes:
+        if not is_name(node) and (":" in parse_endpoint(node)[0]) != (":" in host):
+            yield node
+
+
+def _taken(host: str, port: int, listen: Sequence[str]) -> bool:
+    """Tell whether clients' sockets have this address, or one of them with a wildcard."""
+    return any(
+        port == other_port and (host == other or {host, other} & {"0.0.0.0", "::"})  # noqa: S104
+        for other, other_port in map(parse_endpoint, listen)
+    )
 
 
 def _twice(listen: Sequence[str]) -> Iterator[Problem]:

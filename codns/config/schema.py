@@ -10,13 +10,24 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
+from codns.config.paths import CONTROL
 from codns.config.units import (
     DAY,
     HOUR,
+    HTTP_PORT,
+    PEER_PORT,
     Count,
+    Duration,
+    HttpHost,
+    Label,
     Listen,
     Nameserver,
+    Node,
+    Peer,
+    Place,
     Seconds,
+    Share,
+    SocketPlace,
     Subnet,
     Zone,
 )
@@ -42,11 +53,60 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True):
     prefetch: bool = True
 
 
+class RaceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """When peers are asked, and how much of that is too much (RULES 5)."""
+
+    # How the initial delay is found; off never asks peers, shadow decides and sends nothing.
+    policy: Literal["adaptive", "codns2004", "off", "shadow"] = "adaptive"
+    # How long the local nameserver has at most before a peer is asked. CoDNS 3.2.
+    initial_delay: Annotated[float, Duration(0.001, 1)] = 0.2
+    # ... and at least, while it is healthy: its own cache needs 1 to 5 ms.
+    initial_delay_min: Annotated[float, Duration(0, 1)] = 0.01
+    # Peers asked for one lookup at most; CoDNS 4.3: the fourth is unlikely to help.
+    max_remote: Annotated[int, Count(1, 5)] = 3
+    # Remote queries that turn out wasted, as a share of local misses.
+    budget: Annotated[float, Share()] = 0.1
+
+
+class PeersSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The other nodes (RULES 7 and 8)."""
+
+    # Where peers are heard, UDP; null: no cooperation.
+    listen: Annotated[str, Listen(PEER_PORT, fixed=True)] | None = None
+    # Our address as the others list it; null: see master/fleet.py.
+    advertise: Annotated[str, Peer()] | None = None
+    # The fleet: addresses, host names or "srv:" names. Ourselves may be among them.
+    nodes: tuple[Annotated[str, Node()], ...] = ()
+    # The keys that make a node a member, as `codns keygen` writes them.
+    key_file: Annotated[str, Place()] | None = None
+    # Told apart from other fleets with the same key by this.
+    cluster: Annotated[str, Label(32)] = "default"
+    # Where private nameserver addresses mean the same machines.
+    site: Annotated[str, Label(64)] | None = None
+    # Peers that are watched and asked. RULES 7.1.
+    neighbours: Annotated[int, Count(1, 64)] = 10
+    # How often each of them is asked how it is. RULES 7.2.
+    heartbeat: Annotated[float, Duration(0.2, 60)] = 2.0
+
+
+class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics, health and the status page, for whoever can connect."""
+
+    # Where they are served, TCP; null: nowhere.
+    listen: Annotated[str, Listen(HTTP_PORT)] | None = "127.0.0.1:9853"
+    # Names that requests may use for this host beside its address; "*.example.net" is allowed.
+    hosts: tuple[Annotated[str, HttpHost()], ...] = ()
+    # Show the names that clients ask for, too.
+    details: bool = False
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    # The share of queries that are logged, with their names and clients.
+    queries: Annotated[float, Share()] = 0.0
 
 
 class ZoneSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,4 +133,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     private_zones: Auto | tuple[Annotated[str, Zone()], ...] = "auto"
     zones: dict[Annotated[str, Zone()], ZoneSettings] = field(default_factory=dict)
     cache: CacheSettings = CacheSettings()
+    race: RaceSettings = RaceSettings()
+    # Ask the nameservers now and then, so that their health is known before a client waits.
+    probe: Literal["auto", "off"] = "auto"
+    peers: PeersSettings = PeersSettings()
+    # Where the last good list of peers and the learned zones are kept; null: nowhere.
+    state_dir: Annotated[str, Place()] | None = "/var/lib/codns"
+    http: HttpSettings = HttpSettings()
+    # The Unix socket on which `codns status` and the like speak to the daemon; null: none.
+    control: Annotated[str, SocketPlace()] | None = CONTROL
     log: LogSettings = LogSettings()

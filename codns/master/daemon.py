@@ -10,7 +10,9 @@ import gc
 import os
 import random
 import resource
+import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
@@ -21,26 +23,40 @@ from msgspec.structs import replace
 from codns.config import rules
 from codns.config.load import load
 from codns.config.problems import ConfigError
-from codns.config.schema import Config
+from codns.config.schema import Config, PeersSettings
 from codns.config.site import Site, fingerprints, resolve
 from codns.core.model import Client
 from codns.core.node import Node
-from codns.core.settings import Settings, ZoneSettings
+from codns.core.settings import PeerSettings, Settings, ZoneSettings
+from codns.master import cooperation
 from codns.master.acl import Acl
+from codns.master.activation import activate
+from codns.master.cooperation import Cooperation
+from codns.master.inside import Inside, Reload
+from codns.master.notify import Notifier
 from codns.master.pool import Pool
 from codns.master.pump import Pump
+from codns.master.querylog import QueryLog
+from codns.master.scrape import gather
 from codns.master.signals import handle_signals
-from codns.master.sockets import Pair, bind
+from codns.master.sockets import Pair
 from codns.master.tcp import COUNTERS, TcpLimits, TcpListener
 from codns.master.udp import UdpListener
 from codns.master.watch import Watcher
+from codns.master.web import Web
 from codns.obs.logs import Log
+from codns.obs.metrics import Metrics
 from codns.wire.batch import Result
 
 FILES_MAX: Final = 1 << 20  # where the system sets no limit: what Linux would call unlimited
 DRAIN_S: Final = 2.0  # what is in flight may take so long at the end
 DRAIN_LOOK_S: Final = 0.01
-AT_START: Final = ("listen", "slaves")  # keys that a reload does not change
+AT_START: Final = (
+    "listen",
+    "slaves",
+    "state_dir",
+    "control",
+)  # keys that a reload does not change
 SLAVES_MIN: Final = 2  # one can die without a pause
 SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
 
@@ -52,9 +68,9 @@ _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 Companion = Callable[[], Awaitable[None]]
 
 
-def settings_of(config: Config, site: Site) -> Settings:
-    """Return what `core` needs of the configuration."""
-    cache = config.cache
+def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -> Settings:
+    """Return what `core` needs of the configuration; `peers` is `Cooperation.settings()`."""
+    cache, race = config.cache, config.race
     return Settings(
         nameservers=site.nameservers,
         zones={
@@ -68,6 +84,13 @@ def settings_of(config: Config, site: Site) -> Settings:
         cache_max_negative_ttl_s=cache.max_negative_ttl,
         cache_stale_s=cache.stale,
         cache_prefetch=cache.prefetch,
+        probe=config.probe == "auto",
+        peers=peers,
+        race_policy=race.policy,
+        race_delay_s=race.initial_delay,
+        race_delay_min_s=race.initial_delay_min,
+        race_max_remote=race.max_remote,
+        race_budget=race.budget,
     )
 
 
@@ -101,16 +124,43 @@ class Daemon:
         self._path = path
         self._overrides = overrides or {}
         self._first = config  # as written: what a reload is compared with
-        self._pairs = bind(config.listen, skip_absent=config.listen == Config().listen)
+        self._notifier = Notifier()
+        activation = activate(config.listen, automatic=config.listen == Config().listen)
+        self._pairs, self._socket_warnings = activation
         config = replace(config, listen=tuple(self.addresses))  # port 0 has become a port
         self.config = config
         self._site = resolve(config)
+        self.peers = self._cooperation()
+        self.web = self._open_web()
         # Made before anything else happens: a change from here on is not lost
         self._watcher = Watcher(lambda: fingerprints(self._site), self._site_changed)
         self._acl = Acl(map(ip_network, config.allow))
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
+        self._queries: QueryLog | None = None
+        self.reloaded: Reload | None = None
+        self.taken_at = time.time()  # when the configuration in effect was read
+
+    def _cooperation(self) -> Cooperation | None:
+        if self.config.peers.listen is None:
+            return None
+        try:
+            return Cooperation(self.config, self._site, self._log)
+        except BaseException:
+            for pair in self._pairs:
+                pair.close()
+            raise
+
+    def _open_web(self) -> Web:
+        try:
+            return Web(self.config, self._log)
+        except BaseException:
+            for pair in self._pairs:
+                pair.close()
+            if self.peers is not None:
+                self.peers.release()
+            raise
 
     @property
     def addresses(self) -> list[str]:
@@ -121,12 +171,14 @@ class Daemon:
         """Serve until stopped. `companions` run beside it (the embedded nameserver)."""
         limits = TcpLimits.within(_files_max())
         rng = random.Random(os.urandom(16))
-        settings = settings_of(self.config, self._site)
+        settings = self._settings()
         self._node = Node(settings, rng, trio.current_time())
         pool = Pool(slaves_of(self.config), self._results, log=self._log)
         self._pump = Pump(self._node, pool, self._log)
         self._udp = [self._udp_listener(pair) for pair in self._pairs]
         self._tcp = TcpListener(self._tcp_query, self._acl_allows, limits, self._count)
+        self._log_queries()
+        self.web.metrics = Metrics(self._node, partial(gather, self, pool), trio.current_time)
         with self._scope:
             async with trio.open_nursery() as nursery:
                 await nursery.start(handle_signals, self.stop, self.reload)
@@ -138,6 +190,11 @@ class Daemon:
                 for pair in self._pairs:
                     await nursery.start(self._tcp.serve, pair.tcp)
                 nursery.start_soon(self._watcher.run)
+                nursery.start_soon(self.web.run, Inside(self, self._node, pool))
+                nursery.start_soon(self._notifier.run, self._status_line)
+                if self.peers is not None:
+                    self.peers.begin(self._node, self._pump)
+                    nursery.start_soon(self.peers.run)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
@@ -145,10 +202,16 @@ class Daemon:
                 self._pump.apply(self._node.start(trio.current_time()))
                 await self._stopping.wait()
                 await self._drain()
+                if self.peers is not None:
+                    await self.peers.close()
                 pool.shutdown()
                 nursery.cancel_scope.cancel()
         for pair in self._pairs:
             pair.udp.close()
+        if self.peers is not None:
+            self.peers.release()
+        self.web.release()
+        self._notifier.close()
         self._log("info", "stopped", {})
         self._log.flush(everything=True)
 
@@ -159,9 +222,21 @@ class Daemon:
             pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
         )
 
+    def _log_queries(self) -> None:
+        """Begin, change or end the query log."""
+        share = self.config.log.queries
+        rng = random.Random(os.urandom(16))
+        self._queries = QueryLog(self._log, share, rng, trio.current_time) if share else None
+        for listener in self._udp:
+            listener.queries = self._queries
+
     def _tcp_query(self, wire: bytes, client: Client) -> None:
         now = trio.current_time()
-        self._node.stats.queries["tcp"] += 1
+        if self._queries is not None:
+            client = self._queries.watched(client, now)
+        stats = self._node.stats
+        stats.queries["tcp"] += 1
+        stats.queries_ipv6["tcp"] += len(client.address) == 16
         answer = self._node.cached(wire[2:], "tcp", now)
         if answer is None:
             self._pump.query(wire, client, now)
@@ -179,26 +254,54 @@ class Daemon:
 
     # -- reload ---------------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Read the configuration again (SIGHUP); a bad one changes nothing."""
+    def reload(self) -> list[str]:
+        """Read the configuration again; a bad one changes nothing. Returns what is wrong."""
+        self._notifier.reloading()
         try:
             config = load(self._path, self._overrides)
         except ConfigError as error:
-            problems: dict[str, object] = {"problems": [str(p) for p in error.problems]}
-            self._log("error", "reload failed, the old configuration stays", problems)
-            return
+            problems = [str(problem) for problem in error.problems]
+            fields: dict[str, object] = {"problems": problems}
+            self._log("error", "reload failed, the old configuration stays", fields)
+        else:
+            problems = []
+            self._take(config)
+            self.taken_at = time.time()
+        self.reloaded = Reload(trio.current_time(), problems)
+        self._notifier.ready(self._status_line())
+        return problems
+
+    def _take(self, config: Config) -> None:
         later = [key for key in AT_START if getattr(config, key) != getattr(self._first, key)]
+        later += [
+            f"peers.{key}"
+            for key in cooperation.AT_START
+            if getattr(config.peers, key) != getattr(self._first.peers, key)
+        ]
+        if config.http.listen != self._first.http.listen:
+            later.append("http.listen")
         if later:
             self._log("warning", "takes effect at the next start only", {"keys": later})
         # These were taken at the start and stay: what is our own address is decided by them
         config = replace(config, **{key: getattr(self.config, key) for key in AT_START})
+        config = replace(config, peers=self._peers_of(config.peers))
         self.config = config
         self._log.level, self._log.format = config.log.level, config.log.format
         self._acl = Acl(map(ip_network, config.allow))
         for listener in self._udp:
             listener.acl = self._acl
+        self._log_queries()
+        if self.peers is not None:
+            self.peers.reload(config.peers)
         self._take_site(resolve(config))
         self._log("info", "reloaded", {"nameservers": list(self._site.nameservers)})
+
+    def _peers_of(self, peers: PeersSettings) -> PeersSettings:
+        """Return a section read again with what stays until the next start."""
+        before = self.config.peers
+        if peers.listen is None or before.listen is None:
+            return before  # switched off or on: then
+        return replace(peers, **{key: getattr(before, key) for key in cooperation.AT_START})
 
     def _site_changed(self) -> None:
         """resolv.conf, or what it points at, is another file now."""
@@ -214,7 +317,13 @@ class Daemon:
     def _take_site(self, site: Site) -> None:
         self._site = site
         self._warn_of_site()
-        self._pump.apply(self._node.configure(settings_of(self.config, site), trio.current_time()))
+        if self.peers is not None:
+            self.peers.site_changed(site)
+        self._pump.apply(self._node.configure(self._settings(), trio.current_time()))
+
+    def _settings(self) -> Settings:
+        peers = self.peers.settings() if self.peers is not None else None
+        return settings_of(self.config, self._site, peers)
 
     def _warn_of_site(self) -> None:
         warnings = [*rules.warnings(self.config), *self._site.warnings]
@@ -236,7 +345,16 @@ class Daemon:
             "nameservers": list(self._site.nameservers),
             "from": self._site.origin,
         }
+        for warning in self._socket_warnings:
+            self._log("warning", warning, {})
         self._log("info", "ready", fields)
+        self._notifier.ready(self._status_line())
+
+    def _status_line(self) -> str:
+        """What `systemctl status` shows of us."""
+        servers = ", ".join(self._site.nameservers) or "none"
+        asked = sum(self._node.stats.queries.values())
+        return f"{', '.join(self.addresses)}; nameservers {servers}; {asked} queries"
 
     def stop(self, reason: str) -> None:
         """End it; asked a second time, at once."""
@@ -245,6 +363,7 @@ class Daemon:
             return
         fields: dict[str, object] = {"reason": reason, "in_flight": self._node.outstanding}
         self._log("info", "stopping", fields)
+        self._notifier.stopping(f"ending, {self._node.outstanding} in flight")
         self._stopping.set()
 
     async def _drain(self) -> None:

@@ -44,6 +44,11 @@ def find_holder(proc: Path, kind: str, packed: bytes, port: int) -> Holder | Non
     return None
 
 
+def process_name(pid: int) -> str:
+    """Return what a process calls itself."""
+    return _name(Path("/proc") / str(pid))
+
+
 def _exclude(held: bytes, wanted: bytes) -> bool:
     """Can the two not be bound at once? A wildcard takes in every address of its family."""
     if len(held) == len(wanted):

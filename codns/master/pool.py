@@ -123,6 +123,13 @@ class Pool:
         if results:
             self._on_results(results)
 
+    @property
+    def waiting(self) -> bool:
+        """Do jobs wait for a slave: there is none, or it does not read as fast as they come?"""
+        if self._waiting:
+            return True
+        return any(worker.stuck.is_set() for worker in self._order)
+
     def outstanding(self) -> int:
         """Jobs that no result came for yet."""
         return len(self._waiting) + sum(len(worker.jobs) for worker in self._workers.values())

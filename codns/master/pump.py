@@ -1,4 +1,4 @@
-"""The hot loop: UDP sockets, slaves' channels and the node's timer, in one trio task.
+"""The hot loop: UDP sockets, peers' too, slaves' channels and the node's timer, in one trio task.
 
 trio's scheduler costs 30 us a wake-up. At 50,000 queries a second, two or three datagrams would
 wait at each, and most of the time would go to the scheduler. So these descriptors sit in an epoll
@@ -14,8 +14,9 @@ from typing import Final
 
 import trio
 
-from codns.core.model import Answer, Client, Effect, Note, SendJob
+from codns.core.model import Answer, Client, Effect, Note, SendJob, SendPeer
 from codns.core.node import Node
+from codns.master.peerlink import PeerLink
 from codns.master.pool import Pool
 from codns.master.udp import UdpListener
 from codns.wire.batch import Result
@@ -37,6 +38,8 @@ class Pump:
         self._log = log
         self._jobs: list[SendJob] = []
         self._listeners: dict[int, UdpListener] = {}
+        self._peers: PeerLink | None = None
+        self._local_waiting = False  # as the node was told last
         self._channels: list[int] = []
         self._epoll = select.epoll()
         self._scope = trio.CancelScope()
@@ -49,8 +52,16 @@ class Pump:
             self._listeners[listener.fileno] = listener
             self._epoll.register(listener.fileno, select.EPOLLIN)
 
+    def join(self, peers: PeerLink) -> None:
+        """Serve the peer link from now on."""
+        self._peers = peers
+        self._epoll.register(peers.fileno, select.EPOLLIN)
+
     def mute(self) -> None:
-        """Take no more queries than have arrived; answers to those in flight still leave."""
+        """Take no more queries than have arrived; answers to those in flight still leave.
+
+        Peers are served to the end: their answers may be what those in flight wait for.
+        """
         for fileno, listener in self._listeners.items():
             self._epoll.unregister(fileno)
             self._in_turn = True
@@ -89,27 +100,45 @@ class Pump:
 
     def apply(self, effects: list[Effect]) -> None:
         """Carry out effects, in or outside a turn (TCP, a reload)."""
+        self._carry_out(effects)
+        if not self._in_turn:
+            self.flush()
+
+    def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             kind = type(effect)
             if kind is Answer:
                 effect.client.reply(effect.wire)  # type: ignore[union-attr]
             elif kind is SendJob:
                 self._jobs.append(effect)  # type: ignore[arg-type]
+            elif isinstance(effect, SendPeer):
+                if self._peers is not None:
+                    self._peers.send(effect.message, effect.peer, trio.current_time())
             elif isinstance(effect, Note):
                 self._log(effect.level, effect.event, effect.fields)
-        if not self._in_turn:
-            self.flush()
 
     def flush(self) -> None:
         """Send what has gathered: jobs to a slave, answers to clients; set the timer."""
         if self._jobs:
             jobs, self._jobs = self._jobs, []
             self._pool.submit(jobs)
+        if self._peers is not None:
+            self._tell_waiting()
+            self._peers.flush()
         for listener in self._listeners.values():
             listener.flush()
         due = self._node.next_timeout()
         if due is not None and due < self._scope.deadline:
             self._scope.deadline = due
+
+    def _tell_waiting(self) -> None:
+        """Tell the node when clients' jobs begin or cease to wait: peers have to stand back."""
+        waiting = self._pool.waiting
+        if waiting is not self._local_waiting:
+            self._local_waiting = waiting
+            self._carry_out(self._node.local_waiting(waiting, trio.current_time()))
+            jobs, self._jobs = self._jobs, []
+            self._pool.submit(jobs)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -128,7 +157,7 @@ class Pump:
     def _turn(self) -> None:
         """Handle what is ready, and what becomes ready while there is plenty."""
         clock, poll, node = trio.current_time, self._epoll.poll, self._node
-        listeners, pool = self._listeners, self._pool
+        listeners, pool, peers = self._listeners, self._pool, self._peers
         now = clock()
         until = now + TURN_S
         wait = 0.0
@@ -138,6 +167,8 @@ class Pump:
                 listener = listeners.get(fileno)
                 if listener is not None:
                     handled += listener.serve(clock())
+                elif peers is not None and fileno == peers.fileno:
+                    handled += peers.serve(clock())
                 else:
                     pool.on_readable(fileno)
                     handled += 1

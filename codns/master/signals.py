@@ -17,7 +17,7 @@ _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 async def handle_signals(
     stop: Callable[[str], None],
-    reload: Callable[[], None],
+    reload: Callable[[], object],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:

@@ -148,7 +148,42 @@ def _bind_pair(text: str) -> Pair:
             return pair
 
 
-def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+def bind_udp(text: str, key: str) -> socket.socket:
+    """Open one UDP socket, non-blocking: BindError, whose remedy is another address in `key`.
+
+    Unlike clients' sockets, [::] hears IPv4 as well: the peer link has one socket.
+    """
+    host, port = split_address(text)
+    try:
+        udp = _bound(host, port, socket.SOCK_DGRAM, both=True)
+    except OSError as error:
+        other = f"choose another address in {key}"
+        raise _explained(text, host, port, "udp", error, other, other) from error
+    udp.setblocking(False)
+    _grow(udp, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+    _grow(udp, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+    return udp
+
+
+def bind_tcp(text: str, key: str, backlog: int, *, again: bool = False) -> socket.socket:
+    """Open one listening TCP socket, non-blocking; [::] hears IPv4 as well. BindError.
+
+    `again`: why it failed was told before. Finding out takes too long for a running event loop.
+    """
+    host, port = split_address(text)
+    try:
+        tcp = _bound(host, port, socket.SOCK_STREAM, both=True)
+        tcp.listen(backlog)
+    except OSError as error:
+        if again:
+            raise BindError(f"{text}: {error.strerror}", error.errno or 0) from error
+        other = f"choose another address in {key}"
+        raise _explained(text, host, port, "tcp", error, other, other) from error
+    tcp.setblocking(False)
+    return tcp
+
+
+def _bound(host: str, port: int, kind: socket.SocketKind, *, both: bool = False) -> socket.socket:
     # A literal never goes to a resolver, which would be ourselves; the scope of fe80::1%eth0
     # becomes the number the kernel wants
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
@@ -157,7 +192,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             # IPv4 has sockets of its own; without this [::]:53 and 0.0.0.0:53 exclude each other
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
         if kind == socket.SOCK_STREAM:
             # A restart must not wait for connections in TIME_WAIT. Not for UDP: there it would
             # let a second daemon take the port from under us
@@ -180,7 +215,11 @@ def _grow(udp: socket.socket, force: int, option: int) -> int:
     """Enlarge a buffer as far as the kernel lets us, and return its size.
 
     One stall of 10 ms at 100,000 queries/s is 1,000 datagrams, several times the default buffer.
+    One that systemd made larger is left alone: what we may set without privileges is less.
     """
+    given = udp.getsockopt(socket.SOL_SOCKET, option)
+    if given >= UDP_BUFFER_SIZE:
+        return given
     try:
         udp.setsockopt(socket.SOL_SOCKET, force, UDP_BUFFER_SIZE)  # CAP_NET_ADMIN
     except PermissionError:
@@ -188,13 +227,20 @@ def _grow(udp: socket.socket, force: int, option: int) -> int:
     return udp.getsockopt(socket.SOL_SOCKET, option)
 
 
-def _explained(text: str, host: str, port: int, kind: str, error: OSError) -> BindError:
+def _explained(
+    text: str,
+    host: str,
+    port: int,
+    kind: str,
+    error: OSError,
+    other: str = "choose another address with --listen",
+    unprivileged: str = "use --listen 127.0.0.1:5300",
+) -> BindError:
     code = error.errno or 0
-    other = "choose another address with --listen"
     if code == errno.EADDRINUSE:
         line = _in_use(find_holder(Path("/proc"), kind, packed_address(host), port), other)
     elif code in (errno.EACCES, errno.EPERM):
-        line = "needs root or CAP_NET_BIND_SERVICE, or use --listen 127.0.0.1:5300"
+        line = f"needs root or CAP_NET_BIND_SERVICE, or {unprivileged}"
     elif code in (errno.EADDRNOTAVAIL, errno.ENODEV):
         line = f"this machine has no such address (`ip address` shows them): {other}"
     elif code == errno.EAFNOSUPPORT:

@@ -23,6 +23,7 @@ from codns.master.mmsg import (
     SLOTS,
     Batch,
 )
+from codns.master.querylog import QueryLog
 
 _ADDRESS_V4: Final = slice(4, 8)  # of struct sockaddr_in
 _ADDRESS_V6: Final = slice(8, 24)  # of struct sockaddr_in6
@@ -34,7 +35,7 @@ Query = Callable[[bytes, Client, float], None]
 class UdpListener:
     """One UDP socket, its memory, and answers that wait to leave."""
 
-    __slots__ = ("_batch", "_ipv6", "_queue", "_sock", "acl", "fileno", "node", "query")
+    __slots__ = ("_batch", "_ipv6", "_queue", "_sock", "acl", "fileno", "node", "queries", "query")
 
     def __init__(
         self, sock: socket.socket, node: Node, query: Query, acl: Acl, *, wildcard: bool
@@ -47,6 +48,7 @@ class UdpListener:
         self.node = node
         self.query = query
         self.acl = acl
+        self.queries: QueryLog | None = None
 
     def serve(self, now: float) -> int:
         """Take what has arrived, at most `SLOTS` datagrams; returns how many there were."""
@@ -81,7 +83,12 @@ class UdpListener:
             size = len(answer)
             data[start : start + size] = answer
             sizes[slot * 2 + 1] = size + 2
-        self.node.stats.queries["udp"] += count
+        stats = self.node.stats
+        stats.queries["udp"] += count
+        if ipv6:
+            stats.queries_ipv6["udp"] += count
+        if self.queries is not None:
+            self._log_hits(self.queries, set(range(count)) - set(missed))
         if not missed:
             self._sent(batch.send(self.fileno, count))
             return count
@@ -120,7 +127,17 @@ class UdpListener:
             at = slot * SLOT_SIZE
             origin = origin_of(slot)
             client = Client("udp", origin[address], (fileno, origin), partial(reply, origin))
+            if self.queries is not None:
+                client = self.queries.watched(client, now)
             query(bytes(data[at : at + size]), client, now)
+
+    def _log_hits(self, queries: QueryLog, hits: set[int]) -> None:
+        data, sizes = self._batch.data, self._batch.sizes
+        for slot in sorted(hits):
+            if queries.wanted():
+                at = slot * SLOT_SIZE
+                answer = bytes(data[at : at + sizes[slot * 2 + 1]])
+                queries.answered(answer, "udp", self._address(slot), 0.0)
 
     def _reply(self, origin: bytes, message: bytes) -> None:
         if len(self._queue) >= QUEUED_MAX:

@@ -32,7 +32,11 @@ def test_defaults(codns, tmp_path):
         "private zones  105 (auto)\n"
         "cache          200000 entries, TTL 0s to 1d, negative up to 1h, stale up to 1d, "
         "prefetch\n"
+        "probe          auto\n"
+        "http           127.0.0.1:9853\n"
+        "control        /run/codns/control.sock\n"
         "log            info, text\n"
+        "peers          off\n"
     )
 
 
@@ -125,3 +129,61 @@ def test_no_nameserver_is_a_warning(codns, tmp_path):
     assert result.stderr.endswith(
         "warning: no nameserver found: set nameservers in the configuration\n"
     )
+
+
+def fleet(tmp_path, more=""):
+    file = tmp_path / "codns.yaml"
+    file.write_text(
+        f"""
+nameservers: ["192.0.2.9"]
+peers:
+  listen: "0.0.0.0:7353"
+  key_file: {tmp_path}/cluster.key
+  nodes: ["192.0.2.7", "127.0.0.1", "srv:_codns._udp.example.net"]
+  site: fra1
+{more}"""
+    )
+    return file
+
+
+def test_a_fleet(codns, tmp_path):
+    file = fleet(tmp_path)
+    assert codns("keygen", tmp_path / "cluster.key").exit_code == 0
+    result = codns("check", "-c", file)
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        "log            info, text\n"
+        "peers          3 in nodes, up to 10 neighbours\n"
+        "this node      127.0.0.1:7353, heard at 0.0.0.0:7353 (UDP), site fra1\n"
+        f"cluster        default, 1 key in {tmp_path}/cluster.key\n"
+        "race           adaptive, initial delay 10ms to 200ms, up to 3 peers a lookup, "
+        "budget 10%\n"
+        "state          /var/lib/codns\n"
+    )
+    said = json.loads(codns("check", "-c", file, "--json").stdout)
+    assert (said["me"], said["keys"]) == ("127.0.0.1:7353", 1)
+    assert said["config"]["peers"]["nodes"][2] == "srv:_codns._udp.example.net."
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (None, 0, "no such key file; make one with `codns keygen`"),
+        ("# no key\n", 0o640, "holds no key; make one with `codns keygen`"),
+        ("short\n", 0o600, "no base64; a key is one line of 44 characters"),
+        ("", 0o644, "mode 0644 lets others use the key; chmod 0640"),
+    ],
+)
+def test_key_files_that_will_not_do(codns, tmp_path, content, mode, said):
+    file, key = fleet(tmp_path), tmp_path / "cluster.key"
+    if content is not None:
+        key.write_text(content)
+        key.chmod(mode)
+    result = codns("check", "-c", file)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"{file}: peers.key_file: {key}")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    problem = json.loads(codns("check", "-c", file, "--json").stdout)["problems"][0]
+    assert problem["path"] == "peers.key_file"

@@ -75,7 +75,10 @@ class FakeNameserver:
 
 
 class Codns:
-    """A running daemon. `log` holds its JSON lines so far."""
+    """A running daemon. `log` holds its JSON lines so far.
+
+    It has neither HTTP nor a control socket unless the arguments say so: tests share a machine.
+    """
 
     def __init__(self, *arguments, config=None, before=()):
         command = [
@@ -86,6 +89,8 @@ class Codns:
             "run",
             "--listen",
             "127.0.0.1:0",
+            *(() if "--http" in arguments else ("--http", "off")),
+            *(() if "--control" in arguments else ("--control", "off")),
             *arguments,
         ]
         if config is not None:

@@ -132,7 +132,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2():
         port = taken.getsockname()[1]
         done = subprocess.run(
             [sys.executable, "-m", "codns", "run", "--listen", f"127.0.0.1:{port}",
-             "--nameserver", "127.0.0.1:1"],
+             "--nameserver", "127.0.0.1:1", "--http", "off", "--control", "off"],
             cwd=ROOT, capture_output=True, timeout=WAIT_S, check=False, text=True,
         )  # fmt: skip
     assert done.returncode == 2

@@ -1,0 +1,173 @@
+"""What the shells around the node count: listeners, peer link, slaves, the loop, the process.
+
+`Shell` is made by the master for each scrape, out of the counters it keeps; here they get names.
+The process's own figures have the names that exporters of all languages give them. They are read
+from the files of our own processes only, so that they are there under ProcSubset=pid too.
+"""
+
+import platform
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from prometheus_client.core import Metric
+
+from codns import __version__
+from codns.core.stats import Histogram
+from codns.obs.metrics_process import Spent, cpu_and_memory, descriptors
+from codns.obs.metrics_text import by, counter, counters, gauge, gauges, histogram
+
+# Of what the peer link counts, what stands for a loss; the rest is traffic
+_LINK_LOSSES: Final = ("refused", "queue", "unlisted", "too_large")
+_WAYS: Final = ("in", "out")
+
+
+class Shell(NamedTuple):
+    """Counters of the shells at one moment.
+
+    `tcp` as `master.tcp.COUNTERS`, `datagrams` as `master.peerlink.COUNTS` and `link_drops` as
+    `peer.link.DROPS`, both None without peers. `slaves` are the process ids of those that are up.
+    """
+
+    slaves: Sequence[int]
+    slaves_wanted: int
+    slave_restarts: int
+    jobs: int
+    jobs_waiting: int
+    tcp: Mapping[str, int]
+    tcp_open: int
+    datagrams: Mapping[str, int] | None
+    link_drops: Mapping[str, int] | None
+    lag: Histogram
+    reload_ok: bool
+    reloaded_at: float  # the last that went well, or the start; wall time
+    log_lines_lost: int
+    http_open: int
+    http_refused: int
+
+
+class Processes:
+    """CPU time and memory of this process and of the slaves."""
+
+    def __init__(self) -> None:
+        self._started_at = time.time()
+        self._slaves = Spent()
+
+    def own(self) -> Iterator[Metric]:
+        """Yield the usual figures of this process."""
+        cpu, virtual, resident = cpu_and_memory(Path("/proc/self"))
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        yield counter("process_cpu_seconds_total", "CPU time of the master.", cpu)
+        yield gauge("process_virtual_memory_bytes", "Address space of the master.", virtual)
+        yield gauge("process_resident_memory_bytes", "Memory of the master.", resident)
+        yield gauge("process_open_fds", "Open file descriptors of the master.", descriptors())
+        yield gauge("process_max_fds", "Limit on open file descriptors.", limit)
+        yield gauge("process_start_time_seconds", "Start, in Unix time.", self._started_at)
+
+    def slaves(self, processes: Sequence[int]) -> Iterator[Metric]:
+        """Yield figures of all slaves together."""
+        cpu, memory = self._slaves.look(processes)
+        yield counter(
+            "codns_slaves_cpu_seconds_total",
+            "CPU time of all slaves; of those that died, up to the scrape before.",
+            cpu,
+        )
+        yield gauge("codns_slaves_resident_memory_bytes", "Memory of all slaves.", memory)
+
+
+def build() -> Iterator[Metric]:
+    """Yield what is running."""
+    yield gauges(
+        "codns_build_info",
+        "1, with what is running.",
+        ("version", "python_version"),
+        [((__version__, platform.python_version()), 1)],
+    )
+
+
+def shell(shell: Shell) -> Iterator[Metric]:
+    """Yield what the shells count."""
+    yield histogram(
+        "codns_event_loop_lag_seconds",
+        "How late the event loop came to a task that was due, ten times a second.",
+        shell.lag,
+    )
+    yield gauge("codns_slaves", "Slaves that are up.", len(shell.slaves))
+    yield gauge("codns_slaves_wanted", "Slaves that should be up.", shell.slaves_wanted)
+    yield counter(
+        "codns_slave_restarts_total", "Slaves started in place of dead ones.", shell.slave_restarts
+    )
+    yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
+    yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield gauge(
+        "codns_config_last_reload_successful",
+        "0 if the last reload failed: an older configuration is in effect.",
+        shell.reload_ok,
+    )
+    yield gauge(
+        "codns_config_last_reload_success_timestamp_seconds",
+        "When a configuration was taken last, in Unix time.",
+        shell.reloaded_at,
+    )
+    yield counter(
+        "codns_log_lines_lost_total", "Log lines that could not be written.", shell.log_lines_lost
+    )
+    yield gauge("codns_http_connections", "HTTP connections open.", shell.http_open)
+    yield counter(
+        "codns_http_refused_total", "HTTP connections that were one too many.", shell.http_refused
+    )
+
+
+def tcp(shell: Shell) -> Iterator[Metric]:
+    """Yield what the TCP listener counts."""
+    counts = {key.removeprefix("tcp_"): value for key, value in shell.tcp.items()}
+    yield counter("codns_tcp_connections_total", "Connections of clients.", counts["connections"])
+    yield gauge("codns_tcp_connections_open", "Connections of clients now.", shell.tcp_open)
+    yield counters(
+        "codns_tcp_refused_total",
+        "Connections that were not served, by reason.",
+        ("reason",),
+        by({**_part(counts, "refused_"), "accept_failed": counts["accept_failed"]}),
+    )
+    yield counters(
+        "codns_tcp_closed_total",
+        "Connections that ended, by why.",
+        ("reason",),
+        by(_part(counts, "closed_")),
+    )
+    yield counters(
+        "codns_tcp_limited_total",
+        "Times that a limit on TCP took effect.",
+        ("limit",),
+        by({limit: counts[limit] for limit in ("pressure", "paused", "duplicates")}),
+    )
+
+
+def link(datagrams: Mapping[str, int], drops: Mapping[str, int]) -> Iterator[Metric]:
+    """Yield what the peer link counts."""
+    yield counters(
+        "codns_peer_link_datagrams_total",
+        "Datagrams from and to peers.",
+        ("direction",),
+        by({way: datagrams[way] for way in _WAYS}),
+    )
+    yield counters(
+        "codns_peer_link_bytes_total",
+        "Bytes from and to peers, without headers.",
+        ("direction",),
+        by({way: datagrams[f"{way}_bytes"] for way in _WAYS}),
+    )
+    yield counters(
+        "codns_peer_link_dropped_total",
+        "Datagrams from who is no peer, or is not believed, and messages that could not leave.",
+        ("reason",),
+        by({**drops, **{reason: datagrams[reason] for reason in _LINK_LOSSES}}),
+    )
+
+
+def _part(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {
+        key.removeprefix(prefix): value for key, value in counts.items() if key.startswith(prefix)
+    }

@@ -1,0 +1,108 @@
+"""What the pump does for peers: messages out, and word of clients that wait for a slave."""
+
+import select
+
+import pytest
+import trio
+from peer_world import End, query, until
+
+from codns.core.model import SendJob, SendPeer
+from codns.master.pool import Pool
+from codns.master.pump import Pump
+
+
+class Node:
+    """Writes down what it is told; what `effects` holds comes of it."""
+
+    def __init__(self):
+        self.waiting = []
+        self.effects = []
+
+    def local_waiting(self, waiting, now):
+        self.waiting.append(waiting)
+        effects, self.effects = self.effects, []
+        return effects
+
+    def next_timeout(self):
+        return None
+
+
+class Slaves:
+    """A pool that says itself whether jobs wait."""
+
+    def __init__(self):
+        self.waiting = False
+        self.submitted = []
+        self.on_change = None
+
+    def submit(self, jobs):
+        self.submitted += jobs
+
+    def filenos(self):
+        return []
+
+
+@pytest.fixture
+def ends():
+    made = [End("127.0.0.11:0"), End("127.0.0.12:0")]
+    for end in made:
+        end.set_peers(*made)
+    yield made
+    for end in made:
+        end.close()
+
+
+def in_trio(function):
+    async def main():
+        function()
+
+    trio.run(main)
+
+
+def test_messages_leave_and_the_socket_is_served(ends):
+    one, other = ends
+
+    def check():
+        pump = Pump(Node(), Slaves(), lambda *_: None)
+        pump.apply([SendPeer(other.me, query(1))])  # without a link: nobody to send it
+        pump.join(one.link)
+        pump.apply([SendPeer(other.me, query(2))])
+        assert one.counts["out"] == 1
+        until(lambda: other.counts["out"] == 1, other)  # it greets
+        assert pump._epoll.poll(5) == [(one.link.fileno, select.EPOLLIN)]
+        pump.mute()  # clients only: who is in flight may need a peer's answer
+        pump._turn()
+        assert one.counts["in"] == 1
+
+    in_trio(check)
+
+
+def test_the_node_is_told_when_clients_begin_and_cease_to_wait(ends):
+    def check():
+        node, slaves = Node(), Slaves()
+        pump = Pump(node, slaves, lambda *_: None)
+        job = SendJob(1, "192.0.2.1#53", 0, 1.0, b"")
+        slaves.waiting = True
+        pump.flush()
+        assert node.waiting == []  # without peers nobody has to stand back
+        pump.join(ends[0].link)
+        node.effects = [job]
+        pump.flush()
+        pump.flush()
+        assert node.waiting == [True]
+        assert slaves.submitted == [job]
+        slaves.waiting = False
+        pump.flush()
+        assert node.waiting == [True, False]
+
+    in_trio(check)
+
+
+def test_jobs_without_a_slave_wait():
+    def check():
+        pool = Pool(1, lambda _: None, log=lambda *_: None)
+        assert not pool.waiting
+        pool.submit([SendJob(1, "192.0.2.1#53", 0, 1.0, b"")])
+        assert pool.waiting
+
+    in_trio(check)
