@@ -34,6 +34,8 @@ PACKAGES: Final = {
     "unbound": "unbound",
     "dnsmasq": "dnsmasq-base",
     "dnsdist": "dnsdist",
+    "smartdns": "smartdns",
+    "kresd": "knot-resolver",
     "dnsperf": "dnsperf",
     "dig": "bind9-dnsutils",
     "kdig": "knot-dnsutils",
@@ -45,6 +47,10 @@ PACKAGES: Final = {
     "nsenter": "util-linux",
     "ip": "iproute2",
     "getent": "libc-bin",
+    "systemd-analyze": "systemd",
+    "chromedriver": "chromium-driver",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
 }
 
 
