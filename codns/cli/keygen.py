@@ -37,7 +37,7 @@ class KeygenError(click.ClickException):
 @click.option("--prune", "step", flag_value="prune", help="3. Delete all keys but the first.")
 @click.pass_context
 def keygen(context: click.Context, file: Path | None, step: str | None) -> None:
-    r"""Make a cluster key: to FILE, mode 0640, or to standard output.
+    """Make a cluster key: to FILE, mode 0640, or to standard output.
 
     The same file goes to every node, as peers.key_file. It is what makes a host a member: who
     reads it can give the whole fleet wrong addresses.
@@ -49,7 +49,7 @@ def keygen(context: click.Context, file: Path | None, step: str | None) -> None:
       2. codns keygen --first FILE   every node uses it
       3. codns keygen --prune FILE   nobody understands the old one
     Was a key stolen, its holder is one of you until step 3 is done everywhere.
-    """
+    """  # noqa: D301 - \b is click's: keep these lines
     common: Common = context.obj
     if file is None:
         if step is not None:

@@ -1,0 +1,1 @@
+"""Packaging: what is built of codns, and the units it runs under."""
