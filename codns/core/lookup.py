@@ -64,6 +64,7 @@ class Lookup:
     overload = False
     answered = False  # somebody already got an answer, of whatever kind
     cached_failure = False  # it begins with a failure remembered: EDE 13
+    again = False  # it began anew
     late = False  # it was asked over TCP, as UDP was silent
     owed = False  # a local try waits until no remote query is in flight (RULES 4.3)
 
@@ -115,6 +116,7 @@ class Lookup:
         self.refused = self.overload = self.answered = False
         self.cached_failure = self.owed = False
         self.late = False
+        self.again = True
         self.race = None
         self.race_at = inf
 

@@ -109,3 +109,11 @@ def test_those_held_back_are_forgotten_with_their_lookups():
     world.run(31.0)
     assert not server.postponed
     assert len([got for got in world.got if got.at > 29]) == 1
+
+
+def test_who_waited_before_it_began_anew_keeps_the_own_deadline():
+    world = met(silent)
+    world.ask("www.example", at=10.0, client="a")
+    world.ask("www.example", at=14.2, client="b")
+    world.run(20.0)
+    assert [(got.client, got.at) for got in world.got if got.at > 10] == [("a", 14.5), ("b", 18.7)]
