@@ -149,9 +149,10 @@ class _Reader:
     def _struct(self, struct: type[msgspec.Struct], value: object, path: str) -> object:
         if value is None:  # a section whose keys are all commented out
             return {}
-        if not isinstance(value, Mapping):
-            return self._wrong(path, f"{shown(value)} is not a mapping; write key: value")
         hints = get_type_hints(struct, include_extras=True)
+        if not isinstance(value, Mapping):
+            remedy = f"its keys are {', '.join(hints)}" if path else "write key: value"
+            return self._wrong(path, f"{shown(value)} is not a mapping; {remedy}")
         empty = {field.name for field in msgspec.structs.fields(struct) if field.default == ()}
         plain: dict[str, object] = {}
         for key, inner in value.items():

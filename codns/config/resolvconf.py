@@ -122,7 +122,7 @@ def _nameserver(word: str) -> str | None:
     """Return "address#53". inet_aton first, as glibc: 127.1 and 0x7f000001 are addresses."""
     try:
         return f"{socket.inet_ntoa(socket.inet_aton(word))}#{DNS_PORT}"
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # a zero byte is a ValueError
         pass
     if word.count(":") < 2 or "[" in word or "#" in word:
         return None

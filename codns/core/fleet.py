@@ -88,8 +88,8 @@ class Fleet:
         self.recent: deque[Recent] = deque(maxlen=RECENT_MAX)
         self.relieved: deque[Entry] = deque(maxlen=RELIEVED_MAX)
         self.on_health: Callable[[bool, float], None] = _nothing
-        self.on_failing: Callable[[Side, float], None] = _nobody
-        self.on_local_time: Callable[[float, float], None] = _no_time
+        self.on_failing: Callable[[Side, float], None] = _nothing
+        self.on_local_time: Callable[[float, float], None] = _nothing
         self._last_id = rng.getrandbits(48)  # replies to an earlier life match nothing
         self._policy: tuple[object, ...] = ()
         self._all: tuple[Side, ...] = ()
@@ -202,10 +202,16 @@ class Fleet:
             return False
         return isinstance(self._candidates(key, side, failing=True, now=now), str)
 
-    def why(self, peer: Peer, lookup: Lookup, now: float) -> Why:
-        """Say whether a candidate may still be asked."""
-        validating = not lookup.key[-1] & _CD and self.validating(now)
-        return peer.why(self.neighbours.mine, now, validating=validating)
+    def keep_fit(self, candidates: list[Peer], lookup: Lookup, now: float) -> None:
+        """Leave out who may not be asked any more: all if nobody waits or it is private now."""
+        key, mine = lookup.key, self.neighbours.mine
+        if self.private.is_private(key[:-5], now) or (lookup.answered and not lookup.waiters):
+            candidates.clear()
+        validating = not key[-1] & _CD and self.validating(now)
+        while candidates and (
+            candidates[0].why(mine, now, validating=validating) is not Why.ELIGIBLE
+        ):
+            del candidates[0]
 
     def send_query(self, attempt: RemoteAttempt, lookup: Lookup) -> int:
         """Ask a peer; returns the query's id."""
@@ -385,13 +391,5 @@ class Fleet:
         self.relieved.clear()
 
 
-def _nothing(_healthy: bool, _now: float) -> None:
-    pass
-
-
-def _nobody(_side: Side, _now: float) -> None:
-    pass
-
-
-def _no_time(_elapsed_s: float, _now: float) -> None:
+def _nothing(_what: object, _now: float) -> None:
     pass

@@ -123,7 +123,9 @@ class Helping:
     # -- lookups for peers ----------------------------------------------------------------------
 
     def answered(self, lookup: Lookup, result: Result, *, private: bool, now: float) -> None:
-        """A usable local answer for those who ask."""
+        """A usable local answer for those who ask; its zone may have been learned meanwhile."""
+        if not private and lookup.askers:
+            private = self._fleet.private.is_private(lookup.key[:-5], now)
         for asker in self._askers(lookup):
             if private:
                 self._fail(asker.peer, asker.id, Outcome.REFUSED, "refused")
@@ -162,31 +164,38 @@ class Helping:
             self._do(self.serving.finished(asker.peer, served=served), now)
 
     def _do(self, effects: list[Any], now: float) -> None:
-        """Carry out what `Serving` says: a list of Start and Busy."""
-        for effect in effects:
-            if isinstance(effect, Start):
-                self._start(effect.peer, effect.query, now)
-            elif isinstance(effect, Busy):
+        """Carry out what `Serving` says: a list of Start and Busy.
+
+        What cannot be started ends at once and so starts the next. That is done in a loop: the
+        queue may be longer than calls may nest.
+        """
+        waiting = deque(effects)
+        while waiting:
+            effect = waiting.popleft()
+            if isinstance(effect, Busy):
                 self._busy(effect.peer, effect.query, effect.reason)
+            elif isinstance(effect, Start) and not self._start(effect.peer, effect.query, now):
+                self._busy(effect.peer, effect.query, Refusal.QUEUE_FULL)
+                waiting.extend(self.serving.finished(effect.peer, served=False))
         due = self.serving.next_timeout()
         self._state.timers.set(self._queue_alarm, inf if due is None else due)
 
-    def _start(self, peer: str, query: Query, now: float) -> None:
-        asker = Asker(peer, query.id, started=True)
+    def _start(self, peer: str, query: Query, now: float) -> bool:
+        """Ask for it; False if there are too many lookups."""
         if len(self._resolver.lookups) + len(self._resolver.served) >= LOOKUPS_MAX:
-            self._busy(peer, query, Refusal.QUEUE_FULL)
-            self._finished(asker, now, served=False)
-            return
+            return False
+        asker = Asker(peer, query.id, started=True)
         key = _key(query)
         known = self._resolver.served.get(key)
         if known is not None and known.askers is not None:  # both had waited in the queue
             known.askers.append(asker)
-            return
+            return True
         lookup = self._resolver.serve(key, asker, now)
         if lookup.askers is not None:
             until = now + REMOTE_TIMEOUT_S
             self._waiting.append((until, lookup))
             self._state.timers.set(self._give_up_alarm, self._waiting[0][0])
+        return True
 
     def _give_up(self, now: float) -> None:
         while self._waiting and (self._waiting[0][1].askers is None or self._waiting[0][0] <= now):

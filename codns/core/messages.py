@@ -22,6 +22,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from codns.wire import const
 from codns.wire.const import NAME_SIZE_MAX, RECORDS_MAX
 from codns.wire.outcome import Outcome
 
@@ -141,5 +142,8 @@ def is_answer(reply: QueryReply) -> bool:
     if reply.status is not Status.ANSWER or not reply.outcome.usable:
         return False
     if len(reply.offsets) != 2 * (reply.ancount + reply.nscount):
+        return False
+    # It goes into the client's header as it is, where its high bits are flags
+    if reply.rcode != (const.NXDOMAIN if reply.outcome is Outcome.NXDOMAIN else const.NOERROR):
         return False
     return reply.outcome is Outcome.ANSWER or reply.soa

@@ -152,8 +152,13 @@ class Probing:
                 self._watches[address] = Watch(state, server, self._fleet, rng, now)
 
     def validating(self, now: float) -> bool:
-        """Say whether all nameservers of the default path validate DNSSEC (RULES 6.5)."""
-        watches = [self._watches.get(s.address) for s in self._state.default.servers if s.up]
+        """Say whether all nameservers of the default path validate DNSSEC (RULES 6.5).
+
+        Those that are up, or were before they all went down: what they vouched for stays so.
+        """
+        servers = self._state.default.servers
+        asked = [server for server in servers if server.up] or servers
+        watches = [self._watches.get(server.address) for server in asked]
         return bool(watches) and all(w is not None and w.prober.validates(now) for w in watches)
 
     def explain(self, address: str, now: float) -> dict[str, object] | None:

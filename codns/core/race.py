@@ -33,7 +33,7 @@ from codns.core.failures import FAILING_ANSWERS
 from codns.core.gaps import Schedule
 from codns.core.local_path import Route
 from codns.core.messages import QueryReply, Status, is_answer
-from codns.core.peer_state import Peer, Why
+from codns.core.peer_state import Peer
 from codns.core.remote import Event, RemoteAttempt
 from codns.core.side import Side
 from codns.wire import const
@@ -133,6 +133,9 @@ class Race:
                 self.fleet.peers_failed.record(self.lookup.key, const.SERVFAIL, now)
                 self.refusal = None
             self.lookup.resolver.remote_ended(self.lookup, now)
+        elif self.lookup.owed and not self.attempts and not self.over:
+            # Who comes next may be denied for long: a local try does not wait for that
+            self.lookup.resolver.remote_ended(self.lookup, now)
         self._settle(now)
         due = inf if self.over else self.schedule.next_at
         if self.attempts:
@@ -164,10 +167,7 @@ class Race:
 
     def _next(self, now: float) -> None:
         fleet, schedule, candidates = self.fleet, self.schedule, self.candidates
-        if self.lookup.answered and not self.lookup.waiters:
-            candidates.clear()  # they were given up on: nobody waits
-        while candidates and fleet.why(candidates[0], self.lookup, now) is not Why.ELIGIBLE:
-            candidates.pop(0)
+        fleet.keep_fit(candidates, self.lookup, now)
         if not candidates:
             schedule.stop()
             return

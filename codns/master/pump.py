@@ -5,9 +5,14 @@ wait at each, and most of the time would go to the scheduler. So these descripto
 of their own. trio waits for *that* one; once woken, the pump goes on by itself as long as there is
 plenty to do, and returns to trio after `TURN_S` at the latest, so that TCP, signals and everything
 else wait no longer than that.
+
+An exception of the node is a mistake of ours that some message brought to light. It costs that
+message and an error in the log, not the service: whoever can send one such message could else
+stop all nodes, one after the other.
 """
 
 import select
+import traceback
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
@@ -25,6 +30,7 @@ TURN_S: Final = 0.002  # trio's other tasks wait this long at most
 BUSY: Final = 4  # so many datagrams in one round: more are likely within the next moment
 LAST_ROUNDS: Final = 256  # at the end: 16,384 datagrams, more than a socket's buffer holds
 LINGER_S: Final = 0.001  # the shortest wait epoll has
+CALLS_MAX: Final = 8  # shown of an internal error: from the message's arrival to the mistake
 
 Log = Callable[[str, str, dict[str, object]], None]
 
@@ -74,7 +80,11 @@ class Pump:
 
     def query(self, wire: bytes, client: Client, now: float) -> None:
         """Take a client's query that the exact cache does not know."""
-        effects = self._node.client_query(wire, client, now)
+        try:
+            effects = self._node.client_query(wire, client, now)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._fault("a client's query", error)
+            return
         if effects:
             self.apply(effects)
 
@@ -94,7 +104,11 @@ class Pump:
         now = trio.current_time()
         job_done, apply = self._node.job_done, self.apply
         for result in results:
-            effects = job_done(result, now)
+            try:
+                effects = job_done(result, now)
+            except Exception as error:  # noqa: BLE001 - see above
+                self._fault("a slave's report", error)
+                continue
             if effects:
                 apply(effects)
 
@@ -168,16 +182,38 @@ class Pump:
                 if listener is not None:
                     handled += listener.serve(clock())
                 elif peers is not None and fileno == peers.fileno:
-                    handled += peers.serve(clock())
+                    handled += self._serve_peers(peers, clock())
                 else:
                     pool.on_readable(fileno)
                     handled += 1
             now = clock()
             due = node.next_timeout()
             if due is not None and due <= now:
-                self.apply(node.handle_timeout(now))
+                self._time_out(now)
             self.flush()
             now = clock()
             if now >= until or not handled:
                 return
             wait = LINGER_S if handled >= BUSY else 0.0
+
+    def _serve_peers(self, peers: PeerLink, now: float) -> int:
+        try:
+            return peers.serve(now)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._fault("a peer's message", error)
+            return 1
+
+    def _time_out(self, now: float) -> None:
+        try:
+            effects = self._node.handle_timeout(now)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._fault("a deadline", error)
+            return
+        self.apply(effects)
+
+    def _fault(self, what: str, error: Exception) -> None:
+        """Tell where it happened. Not the exception's text: it may hold a client's question."""
+        calls = traceback.extract_tb(error.__traceback__)[-CALLS_MAX:]
+        at = " ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno}" for call in calls)
+        fields: dict[str, object] = {"in": what, "error": type(error).__name__, "at": at}
+        self._log("error", "internal error, please report it", fields)

@@ -145,7 +145,8 @@ def test_values():
         ("slaves: 0", "f:1: slaves: 0 is out of range: 1 to 64, or auto"),
         ("slaves: true", "f:1: slaves: true is not a whole number, or auto"),
         ("zones: [a]", "f:1: zones: a list is not a mapping; write key: value"),
-        ("zones: {a: 1}", "f:1: zones.a: 1 is not a mapping; write key: value"),
+        ("zones: {a: 1}", "f:1: zones.a: 1 is not a mapping; its keys are nameservers, peers"),
+        ('http: "off"', 'f:1: http: "off" is not a mapping; its keys are listen, hosts, details'),
         ("zones: {a..b: {}}", 'f:1: zones.a..b: "a..b" is not a domain name'),
         ("zones: {a.b: {}, A.B.: {}}", "f:1: zones.A.B.: stands here twice, written differently"),
         ("zones: {10: {}}", "f:1: zones: the key 10 is not text; put it in quotes"),
@@ -153,7 +154,7 @@ def test_values():
             "private_zones: [10]",
             "f:1: private_zones[0]: 10 is not a domain name; write it in quotes",
         ),
-        ("cache: 5", "f:1: cache: 5 is not a mapping; write key: value"),
+        ("log: 5", "f:1: log: 5 is not a mapping; its keys are level, format, queries"),
         ("cache: {entries: -3}", "f:1: cache.entries: -3 is out of range: 1 to 10000000"),
         ("cache: {entries: 1.5}", "f:1: cache.entries: 1.5 is not a whole number"),
         (

@@ -106,3 +106,44 @@ def test_jobs_without_a_slave_wait():
         assert pool.waiting
 
     in_trio(check)
+
+
+class Mistaken(Node):
+    """Fails at everything."""
+
+    def _fail(self, *_):
+        raise KeyError("secret.example")
+
+    client_query = job_done = handle_timeout = peer_message = peer_learned = _fail
+
+    def next_timeout(self):
+        return 0.0
+
+
+def test_a_mistake_of_the_node_costs_a_message_and_not_the_service(ends):
+    one, other = ends
+    logged = []
+
+    def check():
+        node = Mistaken()
+        pump = Pump(node, Slaves(), lambda *what: logged.append(what))
+        pump.query(b"", None, 0.0)
+        pump.results([None, None])
+        one.link._node = node
+        pump.join(one.link)
+        pump.apply([SendPeer(other.me, query(2))])
+        until(lambda: other.counts["out"] == 1, other)
+        assert pump._epoll.poll(5)
+        pump._turn()
+        until(lambda: other.counts["in"] > 1, other)
+        assert pump._epoll.poll(5)
+        pump._turn()
+
+    in_trio(check)
+    assert {level for level, *_ in logged} == {"error"}
+    assert {fields["error"] for *_, fields in logged} == {"KeyError"}
+    told = [fields["in"] for *_, fields in logged]
+    assert told[:3] == ["a client's query", "a slave's report", "a slave's report"]
+    assert {*told[3:]} == {"a deadline", "a peer's message"}
+    assert "pump.py:" in logged[0][2]["at"]
+    assert "secret" not in str(logged)
