@@ -1,0 +1,1 @@
+"""A fleet in virtual time: discrete events that drive the same `core.Node` as the daemon."""

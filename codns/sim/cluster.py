@@ -1,0 +1,304 @@
+"""A few nodes, or a thousand, with nameservers and links that behave as told: the library.
+
+    from codns.sim.behaviour import answers, silent
+    from codns.sim.cluster import Cluster
+
+    fleet = Cluster([silent, answers(0.020), answers(0.020)])
+    fleet.run(5.0)                                  # they find each other
+    ask = fleet.ask(0, "www.example.com", at=6.0)
+    fleet.run(12.0)
+    assert ask.answered_at == pytest.approx(6.272)  # 50 ms delay, 2 ms RTT, 20 ms there ...
+    print(fleet.transcript.text(node=0))
+
+Behaviours are in `behaviour`, links in `links`. `behaviours[i]` is what node i's nameserver does,
+or a mapping of nameservers' addresses to it; nodes that name the same address share a nameserver
+as peers see it. Every promise of `checks` is watched, and broken ones raise `ViolationError`.
+
+Times are exact: nothing takes time but what the behaviours and links say.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from codns.core.messages import HeartbeatReply, Message, Query, QueryReply, Report
+from codns.core.model import Note, Transport
+from codns.core.settings import PeerSettings, Settings
+from codns.sim import links
+from codns.sim.behaviour import Behaviour
+from codns.sim.book import Book, Name
+from codns.sim.checks import Checks
+from codns.sim.host import LOCALHOST, Ask, Brain, Host
+from codns.sim.introductions import Greeting, Introductions
+from codns.sim.kernel import Kernel
+from codns.sim.transcript import Transcript, rcode_text
+
+PEER_PORT: Final = 7353
+NODES_MAX: Final = 1 << 16  # as many as have an address below: more than anybody simulates
+_HEARTBEAT: Final = HeartbeatReply(0, False, Report(None, False, False, (), 0, 0, ""))
+
+
+def node_address(index: int) -> str:
+    """Return the listed address of node `index`."""
+    number = index + 1
+    return f"10.{number >> 16}.{number >> 8 & 0xFF}.{number & 0xFF}:{PEER_PORT}"
+
+
+def server_address(index: int) -> str:
+    """Return the address of a nameserver; of the benchmarking range, so private to nobody."""
+    number = index + 1
+    return f"198.{18 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}#53"
+
+
+class Cluster:
+    """Nodes 0 .. n-1 in virtual time.
+
+    `settings` are those of all nodes, `each` of single ones, as keywords of `core.Settings`;
+    `peers` of `PeerSettings`. `listed`: the list of peers, all nodes if None; `lists` has one
+    for each node. `kept` bounds the
+    transcript, `checked` turns the checks off. `looking`: nodes look for loops at their start.
+    `introductions`: what the first message of a life costs is simulated (`introductions`).
+    `brain` makes what stands in for a `core.Node`.
+    """
+
+    def __init__(
+        self,
+        behaviours: Sequence[Behaviour | Mapping[str, Behaviour]],
+        *,
+        link: links.Link | None = None,
+        seed: object = 1,
+        settings: Mapping[str, Any] | None = None,
+        each: Mapping[int, Mapping[str, Any]] | None = None,
+        peers: Mapping[str, Any] | None = None,
+        listed: Sequence[str] | None = None,
+        lists: Sequence[Sequence[str]] | None = None,
+        kept: int | None = None,
+        checked: bool = True,
+        looking: bool = False,
+        introductions: bool = False,
+        brain: Callable[[Settings], Brain] | None = None,
+        began_hook: Callable[[Host], None] | None = None,
+    ) -> None:
+        if len(behaviours) > NODES_MAX:
+            raise ValueError(f"{len(behaviours)} nodes; at most {NODES_MAX} have addresses")
+        self.kernel = Kernel()
+        self.book = Book()
+        self.link = link or links.same()
+        self.seed = seed
+        self.transcript = Transcript(kept)
+        self.checks = Checks(seed, self.transcript)
+        self.checked = checked
+        self.answered_hook: Callable[[Ask], None] | None = None
+        self.hosts: list[Host] = []
+        self._servers: list[Mapping[str, Behaviour]] = []
+        self._settings: list[Settings] = []
+        self._by_address: dict[str, int] = {}
+        self.remote_hook: Callable[[int, int], None] | None = None
+        self.began_hook = began_hook
+        self._looking = looking
+        self._brain = brain
+        self._known: list[Introductions] = []
+        self._idents = 0
+        self._clients = 0
+        common = dict(settings or {})
+        for index, behaviour in enumerate(behaviours):
+            servers = behaviour
+            if not isinstance(servers, Mapping):
+                servers = {server_address(index): servers}
+            own = {**common, **(each or {}).get(index, {})}
+            me = PeerSettings(node_address(index), **(peers or {}))
+            chosen: dict[str, Any] = {"nameservers": tuple(servers), "peers": me, **own}
+            self._settings.append(Settings(**chosen))
+            self._servers.append(servers)
+            self._by_address[me.me] = index
+        self._listed = list(self._by_address) if listed is None else list(listed)
+        self._lists = lists
+        for index in range(len(behaviours)):
+            self.hosts.append(self._boot(index, 0))
+        if introductions:
+            self._known = [Introductions(self, index) for index in range(len(behaviours))]
+        for host in self.hosts:
+            self._begin(host)
+
+    def __getitem__(self, index: int) -> Host:
+        return self.hosts[index]
+
+    def __len__(self) -> int:
+        return len(self.hosts)
+
+    @property
+    def now(self) -> float:
+        """Return the time."""
+        return self.kernel.now
+
+    # -- what a test or a scenario does ---------------------------------------------------------
+
+    def at(self, time: float, do: Callable[[Any], object], what: object = None) -> None:
+        """Call `do(what)` at a time."""
+        self.kernel.at(time, do, what)
+
+    def run(self, until: float) -> "Cluster":
+        """Let time pass up to and including `until`."""
+        self.kernel.run(until)
+        if self.checked:
+            self.checks.overdue(self.kernel.now)
+        return self
+
+    def ask(
+        self,
+        index: int,
+        name: str | Name,
+        rdtype: str = "A",
+        *,
+        at: float | None = None,
+        client: object = "c",
+        transport: Transport = "udp",
+        address: bytes = LOCALHOST,
+        do: bool = False,
+        cd: bool = False,
+    ) -> Ask:
+        """Let a client of node `index` ask, now or at a time; what it gets is in the `Ask`."""
+        asked = name if isinstance(name, Name) else self.book.name(name, rdtype)
+        query = asked.query(do=do, cd=cd)
+        self._idents = ident = self._idents + 1 & 0xFFFF
+        time = self.kernel.now if at is None else at
+        ask = Ask(self.hosts[index], asked, ident, client, time)
+
+        def arrive(_: object) -> None:
+            ask.host = self.hosts[index]  # it may have been started anew meanwhile
+            self.submit(ask, query, transport, address)
+
+        self.kernel.at(time, arrive)
+        return ask
+
+    def next_client(self) -> int:
+        """Return a number no client had before."""
+        self._clients += 1
+        return self._clients
+
+    def submit(
+        self, ask: Ask, query: bytes, transport: Transport = "udp", address: bytes = LOCALHOST
+    ) -> None:
+        """Let a client's query arrive now; the same `Ask` again is the client's repetition."""
+        host, now = ask.host, self.kernel.now
+        if not host.alive:
+            return
+        self.transcript.add((now, host.index, "query", ask.client, ask.name, ""))
+        if self.checked:
+            self.checks.query(ask, now)
+        host.ask(ask, query, transport=transport, address=address)
+
+    def stop(self, index: int) -> None:
+        """The node hears and says nothing any more."""
+        host = self.hosts[index]
+        host.stop()
+        self.checks.gone(host)
+        self.transcript.add((self.kernel.now, index, "fault", "", None, "stopped"))
+
+    def start(self, index: int) -> None:
+        """It starts anew, with nothing remembered."""
+        old = self.hosts[index]
+        if old.alive:
+            self.stop(index)
+        host = self.hosts[index] = self._boot(index, old.boot + 1)
+        if self._known:
+            self._known[index] = Introductions(self, index)
+        self.transcript.add((self.kernel.now, index, "fault", "", None, "started"))
+        self._begin(host)
+
+    def notes(self, index: int) -> list[tuple[float, str]]:
+        """Return what a node told its operator: when, and the event with its values."""
+        return [(line.at, line.said) for line in self.transcript.lines(index, "note")]
+
+    # -- the nodes' surroundings ----------------------------------------------------------------
+
+    def answered(self, ask: Ask, wire: bytes) -> None:
+        """A client gets its answer."""
+        now = self.kernel.now
+        said = rcode_text(wire[3] & 0xF)
+        self.transcript.add((now, ask.host.index, "answer", ask.client, ask.name, said))
+        if self.checked:
+            self.checks.answer(ask, wire, now)
+        ask.answered_at, ask.wire = now, wire
+        if self.answered_hook is not None:
+            self.answered_hook(ask)
+
+    def asks_nameserver(self, host: Host, server: str, name: Name, now: float) -> None:
+        """A job leaves."""
+        self.transcript.add((now, host.index, "local", server, name, ""))
+
+    def send(self, host: Host, peer: str, message: Message) -> None:
+        """A message leaves for a peer."""
+        now = self.kernel.now
+        target = self._by_address.get(peer)
+        heartbeat = True
+        if isinstance(message, Query):
+            heartbeat = False
+            name = self.book.question(message.name, message.qtype)
+            self.transcript.add((now, host.index, "remote", peer, name, ""))
+            if self.checked:
+                self.checks.remote_query(host, peer, message, name, now)
+            if self.remote_hook is not None and target is not None:
+                self.remote_hook(host.index, target)
+        elif isinstance(message, QueryReply):
+            heartbeat = False
+            self.transcript.add((now, host.index, "reply", peer, None, message.status.name))
+        if target is None:
+            return
+        delay = self.link(host.index, target, message, now)
+        if delay is None:
+            return
+        echo = False
+        if heartbeat and self._known:
+            echo = self._known[host.index].echoes(target, self.hosts[target].boot)
+        self.kernel.at(now + delay, self._arrive, (target, message, host, echo))
+
+    def note(self, host: Host, note: Note) -> None:
+        """The node tells its operator something."""
+        values = " ".join(f"{key}={value}" for key, value in note.fields.items())
+        said = f"{note.event} {values}".strip()
+        self.transcript.add((self.kernel.now, host.index, "note", note.level, None, said))
+
+    def _arrive(self, arriving: tuple[int, Message, Host, bool]) -> None:
+        target, message, sender, echo = arriving
+        host = self.hosts[target]
+        if not host.alive:
+            return
+        if self._known:
+            now, known = self.kernel.now, self._known[target]
+            if not known.accepts(sender.index, sender.boot, message, now, echo=echo):
+                return
+        host.hear((message, sender.me))
+
+    def greet(self, source: int, target: int, greeting: Greeting) -> None:
+        """A greeting leaves (`introductions`)."""
+        now = self.kernel.now
+        delay = self.link(source, target, _HEARTBEAT, now)
+        if delay is not None:
+            self.kernel.at(now + delay, self._greeted, (target, self.hosts[source], greeting))
+
+    def introduced(self, node: int, peer: int) -> None:
+        """A node knows another's present life."""
+        host = self.hosts[node]
+        host.call(host.node.peer_learned, self.hosts[peer].me)
+
+    def _greeted(self, arriving: tuple[int, Host, Greeting]) -> None:
+        target, sender, greeting = arriving
+        if self.hosts[target].alive:
+            self._known[target].greeted(sender.index, sender.boot, greeting)
+
+    # -- lives ----------------------------------------------------------------------------------
+
+    def _boot(self, index: int, boot: int) -> Host:
+        rng = random.Random(f"{self.seed}/node/{index}/{boot}")
+        settings, servers = self._settings[index], self._servers[index]
+        brain = self._brain(settings) if self._brain is not None else None
+        return Host(self.kernel, self.book, self, index, settings, servers, rng, boot, brain)
+
+    def _begin(self, host: Host) -> None:
+        listed = self._listed if self._lists is None else self._lists[host.index]
+        host.call(host.node.set_peers, listed)
+        if self._looking:
+            host.call(host.node.start)
+        if self.began_hook is not None:
+            self.began_hook(host)

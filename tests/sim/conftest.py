@@ -1,0 +1,6 @@
+"""The simulator's replies are compared with what core's own scenario tests use."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "core"))
