@@ -1,0 +1,40 @@
+"""Forgery, small: `bench/poisoning.py` has a million of each and prints what came of them."""
+
+import pytest
+
+from bench.poisoning import FIELDS, GUESSES, IDS, Rig, asked_upstream, blind, wrong_field
+
+
+@pytest.fixture
+def make():
+    rigs = []
+
+    def made(**options):
+        rigs.append(Rig(**options))
+        return rigs[-1]
+
+    yield made
+    for rig in rigs:
+        rig.close()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_one_wrong_field_is_enough(make, field):
+    done = wrong_field(make(nofile=297), field, 600)
+    assert (done.forged, done.accepted) == (600, 0)
+    assert done.true == done.attacks == 600 // GUESSES
+
+
+@pytest.mark.parametrize("equal", [1, 4])
+def test_blind_guesses_succeed_no_oftener_than_computed(make, equal):
+    """RULES 9.2: with few ids and ports, so that chance can be seen at all."""
+    done = blind(make(few=True, nofile=297), 400, equal=equal)
+    assert done.computed > 8
+    assert done.accepted <= 2 * done.computed
+    assert IDS < 65536
+
+
+def test_many_that_ask_the_same_are_one_exchange_for_each_form():
+    """No birthday: DO and CD make four forms, letters' case and clients make none."""
+    assert asked_upstream(1) == 1
+    assert asked_upstream(500) == 4
