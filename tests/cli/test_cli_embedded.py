@@ -133,7 +133,9 @@ def test_companion_knows_its_address_before_it_runs():
 @pytest.fixture
 def alone():
     """The embedded nameserver as a program: (process, port)."""
-    command = [sys.executable, "-m", "codns.cli.embedded", "--listen", "127.0.0.1:0"]
+    # Started in the background of a script, a test would hand down SIGINT ignored
+    python = ["env", "--default-signal=INT", sys.executable]
+    command = [*python, "-m", "codns.cli.embedded", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
         [*command, "--synthesize", "--delay", "1ms"],
         stdout=subprocess.PIPE,
