@@ -38,7 +38,7 @@ def _event(measured: Measured) -> str:
     if key == "well":
         return "All is well: every site's nameserver answers within 10 ms."
     if key == "back":
-        return "Site 1's nameserver is back, and answers as it did in the beginning."
+        return "Site 1's nameserver is back; node 1 returns to it step by step, on purpose."
     return "Site 1's nameserver answers again, for a moment: it comes and goes."
 
 
@@ -73,7 +73,7 @@ def announcement(phase: Phase, seconds: float) -> str:
     return {
         "well": "All is well: every node asks its own site's nameserver.",
         "dead": "Site 1's nameserver is dead: it answers nobody.",
-        "back": "Site 1's nameserver is back.",
+        "back": "Site 1's nameserver is back; node 1 returns to it step by step, on purpose.",
     }[phase.key]
 
 

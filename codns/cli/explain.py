@@ -114,7 +114,8 @@ def cached(entry: Told | None) -> Cell:
     age = f"{left:.0f} s of {entry['ttl_s']} s left" if left > 0 else f"expired {-left:.0f} s ago"
     every = ", for all types" if entry.get("for_all_types") else ""
     origin = ORIGINS.get(entry["origin"], entry["origin"])
-    text = f"{entry['state']}: {rcode}{every}, {age}, {entry['hits']} hits, {origin} word"
+    hits = "1 hit" if entry["hits"] == 1 else f"{entry['hits']} hits"
+    text = f"{entry['state']}: {rcode}{every}, {age}, {hits}, {origin} word"
     return text, "good" if entry["state"] == "fresh" else "warn"
 
 

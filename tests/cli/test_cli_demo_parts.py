@@ -232,7 +232,7 @@ def at(seconds, *, silent=False, cooperation=None, waiting=(), failed=0):
         (5, True, "Site 1's nameserver has stalled: it answers nobody."),
         (8, False, "Site 1's nameserver answers again, for a moment: it comes and goes."),
         (10, True, "Site 1's nameserver is dead: it answers nobody."),
-        (16, False, "Site 1's nameserver is back, and answers as it did in the beginning."),
+        (16, False, "Site 1's nameserver is back; node 1 returns to it step by step, on purpose."),
     ],
 )
 def test_what_happens_now(seconds, silent, event):
