@@ -166,7 +166,13 @@ class Fleet:
         failing = route is not _RACE or side.failing
         candidates = self._candidates(lookup.key, side, failing=failing, now=now)
         if isinstance(candidates, str):
-            self.counts.suppressed[candidates] += 1
+            if not lookup.unhelped:
+                self.counts.suppressed[candidates] += 1
+            if (
+                candidates == "no_peer"
+            ):  # there may be one soon: after a start, or a lost heartbeat
+                lookup.unhelped = True
+                lookup.race_at = now + max(2 * (now - lookup.begun_at), self.times.spread())
             return None
         race = lookup.race = Race(self, lookup, side, route, candidates)
         if route is not Route.RELIEF and not lookup.cached_failure:
@@ -198,9 +204,8 @@ class Fleet:
     def helpless(self, key: bytes, now: float) -> bool:
         """The local path fails and no peer may be asked: waiting for an answer is in vain."""
         side = self.state.upstreams(key[:-5]).side
-        if side is None or not side.failing:
-            return False
-        return isinstance(self._candidates(key, side, failing=True, now=now), str)
+        failing = side is not None and side.failing
+        return failing and isinstance(self._candidates(key, side, failing=True, now=now), str)
 
     def keep_fit(self, candidates: list[Peer], lookup: Lookup, now: float) -> None:
         """Leave out who may not be asked any more: all if nobody waits or it is private now."""

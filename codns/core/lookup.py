@@ -72,6 +72,7 @@ class Lookup:
     side: Side | None = None
     race: "Race | None" = None
     race_at = inf  # the initial delay ends
+    unhelped = False  # no peer could be asked when its time had come
     delay = 0.0
     begun_at = 0.0  # when its race's clock started: a client's lookup began, or joined a refresh
     token = 0  # of the initial delay's estimator
@@ -117,6 +118,7 @@ class Lookup:
         self.cached_failure = self.owed = False
         self.late = False
         self.again = True
+        self.unhelped = False
         self.race = None
         self.race_at = inf
 

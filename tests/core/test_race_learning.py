@@ -4,6 +4,7 @@ RULES 5.4 to 5.7 and 6.1 end to end, and when local tries are repeated (4.3).
 """
 
 import pytest
+from cluster_world import Cluster
 from node_world import answers, failing, negative, silent, unreachable, until
 from scripted_peers import MET_S, busy, fixed, raced, scripted
 
@@ -327,3 +328,18 @@ def test_our_own_overload_is_remembered_as_nobodys_failure(peers):
     assert len(cluster[0].node._state.failures) == 0
     assert cluster[0].got[-1].at == MET_S + 6.004
     assert cluster[0].path._samples.bad == 0
+
+
+def test_a_lookup_without_a_peer_looks_again_for_one():
+    """Its time came before any heartbeat was answered: the first seconds of a node."""
+
+    def link(source, target, message, now):
+        return 0.001 if now > 0.3 else None
+
+    cluster = Cluster([silent, answers(0.02), answers(0.02)], link=link)
+    cluster.ask(0, "early.example", at=0.0)
+    cluster.run(6)
+    (got,) = cluster[0].got
+    assert got.rcode == "NOERROR"
+    assert got.at < 4.4
+    assert cluster[0].fleet.counts.suppressed["no_peer"] == 1
