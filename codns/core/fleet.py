@@ -204,8 +204,9 @@ class Fleet:
     def helpless(self, key: bytes, now: float) -> bool:
         """The local path fails and no peer may be asked: waiting for an answer is in vain."""
         side = self.state.upstreams(key[:-5]).side
-        failing = side is not None and side.failing
-        return failing and isinstance(self._candidates(key, side, failing=True, now=now), str)
+        if side is None or not side.failing:
+            return False
+        return isinstance(self._candidates(key, side, failing=True, now=now), str)
 
     def keep_fit(self, candidates: list[Peer], lookup: Lookup, now: float) -> None:
         """Leave out who may not be asked any more: all if nobody waits or it is private now."""
@@ -396,5 +397,4 @@ class Fleet:
         self.relieved.clear()
 
 
-def _nothing(_what: object, _now: float) -> None:
-    pass
+def _nothing(_what: object, _now: float) -> None: ...
