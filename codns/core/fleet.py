@@ -110,7 +110,7 @@ class Fleet:
                 continue
             side = known.get(zone)
             if side is None or changed:
-                made = make(policy[0], self.times, policy[1], policy[2])
+                made = make(policy[0], self.times, self.budget, policy[1], policy[2])
             if side is None:
                 rng = random.Random(self._rng.getrandbits(64))
                 side = Side(servers, made, rng, now, probing=settings.probe)

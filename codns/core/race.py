@@ -211,7 +211,7 @@ class Race:
             fleet.tell("busy", peer)
             fleet.declined(peer, reply.status, now)
             if attempt.paid:
-                fleet.budget.refund()
+                fleet.budget.declined()
             self.sent -= 1
             schedule.busy(now)
         elif not is_answer(reply):

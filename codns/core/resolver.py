@@ -12,7 +12,8 @@ The rules (RULES 4), in the order a lookup meets them:
     failed wins only when nothing is left.
  5. With a stale entry at hand, nobody waits longer than 1.8 s (RFC 8767 5), or than until the
     refresh failed. Each waiter gets SERVFAIL 4.5 s after it arrived: before its own 5 s are over.
- 6. Is the server silent to everybody, the last tries wait for its return (`core.late_tries`).
+ 6. Is the server silent to everybody, or behind with its work, tries that would repeat others
+    wait (`core.late_tries`).
  7. Where there are peers, `core.fleet` says when they are asked, and may hold the first local try
     back. No try is repeated while a remote query is in flight: what is owed leaves when the last
     of them has failed. A peer's answer closes the lookup; a later local one still teaches, and
@@ -218,6 +219,7 @@ class Resolver:
         else:
             lookup.retransmit_at = now + server.rto
             tries[address] = 1
+            server.asked_first()
             if lookup.upstreams.side is not None:
                 lookup.upstreams.side.path.sent(lookup.key[:-5], now)
         lookup.last = server
@@ -232,7 +234,7 @@ class Resolver:
 
     def attempt_done(self, attempt: Attempt, result: Result, now: float) -> None:
         """A slave reports how an attempt ended."""
-        lookup, server, _, begun, late = attempt
+        lookup, server, sent, begun, late = attempt
         outcome = result.outcome
         if begun == lookup.started:  # not of tries before it began anew
             lookup.outstanding -= 1
@@ -242,6 +244,8 @@ class Resolver:
         server.outcomes[outcome] += 1
         if outcome <= _TRUNCATED:
             server.heard_at = now
+            if sent > server.acked and not late:
+                server.acked = sent
             if server.postponed:
                 late_tries.release(self.state, server, now)
             # The time of a truncated answer is that of a TCP exchange that failed, and `late`
@@ -331,7 +335,7 @@ class Resolver:
     def _schedule(self, lookup: Lookup) -> None:
         due = min(lookup.retransmit_at, lookup.ends, lookup.race_at)
         waiters = lookup.waiters
-        # Before these nothing else is due: the first try's timeout is 0.8 s at most. Several
+        # Before these nothing else is due: the first try's timeout is 1.6 s at most. Several
         # waiters may have come before it, if it began anew
         if waiters and (due > lookup.started + RTO_MAX_S or len(waiters) > 1):
             due = min(due, lookup.stale_at)
