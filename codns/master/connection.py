@@ -35,7 +35,7 @@ from codns.wire.const import HEADER_SIZE, MESSAGE_SIZE_MAX
 from codns.wire.errors import WireError
 from codns.wire.tcp import Framer, frame
 
-RECEIVE_SIZE: Final = 4096  # some 100 queries handed over at a time: about 1 ms of the loop
+RECEIVE_SIZE: Final = 2048  # at most 107 queries handed over at a time: below 1 ms of the loop
 SEND_SIZE_MAX: Final = MESSAGE_SIZE_MAX + 2  # the greatest message fits one send
 FILES_RESERVED: Final = 256  # of the limit on open files: listeners, slaves, peers, HTTP, the log
 

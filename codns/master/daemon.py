@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import resource
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -64,6 +65,10 @@ SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them 
 # does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered. The young
 # ones are looked through in small portions: 20,000 objects, 2 ms, at the most.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
+
+# A thread of ours (the list of peers is parsed in one) gives the interpreter back to the loop that
+# soon. The default of 5 ms, at each system call, would hold up everybody.
+_SWITCH_S: Final = 0.0002
 
 Companion = Callable[[], Awaitable[None]]
 
@@ -195,6 +200,7 @@ class Daemon:
                 if self.peers is not None:
                     self.peers.begin(self._node, self._pump)
                     nursery.start_soon(self.peers.run)
+                sys.setswitchinterval(_SWITCH_S)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
