@@ -111,12 +111,13 @@ def rebuilt(names: Names, records: list[Record], qname: bytes) -> tuple[bytes, b
     for r in records:
         owner = _QNAME if r.owner == qname else names.at(r.start)[0]
         rdata = _expanded(names, r)
-        offsets += _OFFSETS.pack(size + len(owner) + 4)
+        at = size + len(owner) + 4
         fixed = wire[r.fixed : r.fixed + 8]
         parts += (owner, fixed, len(rdata).to_bytes(2, "big"), rdata)
         size += len(owner) + _FIXED_SIZE + len(rdata)
         if size > MESSAGE_SIZE_MAX - 12 - len(qname) - 4:
             raise WireError("records over 64 KiB without compression")
+        offsets += _OFFSETS.pack(at)
     return b"".join(parts), bytes(offsets)
 
 
