@@ -15,20 +15,25 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
-from codns.core.messages import Query
+from codns.core.messages import Query, QueryReply, Status
 from codns.core.model import Client, SendJob
 from codns.core.node import Node
 from codns.core.settings import Settings
+from codns.core.vetting import vetted
 from codns.peer.link import Link
 from codns.wire.batch import Result
 from codns.wire.digest import digest
 from codns.wire.errors import WireError
 from codns.wire.name import from_text
+from codns.wire.outcome import Outcome
 from codns.wire.tcp import Framer, frame
 
 TIMES: Final = 100
 QUESTION: Final = b"\3www\7example\0\0\1\0\1"
 A, B = "192.0.2.1:7353", "192.0.2.2:7353"
+A_RECORD: Final = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\x041234"
+TEXT_RECORD: Final = b"\xc0\x0c\0\x10\0\1\0\0\1\x2c\0\1\0"
+ROOT: Final = b"\0\0\x10\0\1\0\0\1\x2c\0\0"  # the smallest record, of another name
 
 
 def options(size: int) -> bytes:
@@ -137,6 +142,16 @@ def peered(*, forged: bool) -> Callable[[int], Callable[[], object]]:
     return make
 
 
+def replied(
+    record: bytes, size: int, *, first: bytes = b""
+) -> Callable[[int], Callable[[], object]]:
+    """A peer's reply full of one record, `first` before it: all that is read of it."""
+    count = (size - len(first)) // len(record)
+    body, ancount = first + record * count, count + bool(first)
+    reply = QueryReply(1, Status.ANSWER, Outcome.ANSWER, ancount=ancount, ttl=300, body=body)
+    return lambda _: lambda: vetted(reply, QUESTION + b"\0")
+
+
 def main() -> None:
     queries = b"".join(
         frame(number.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0" + b"\4%04d" % number + QUESTION)
@@ -149,6 +164,19 @@ def main() -> None:
         "master: answer of 64 KiB, 4,000 records": (answered(records(4000)), 5.0),
         "master: peer's datagram, unknown life": (peered(forged=False), 1.0),
         "master: peer's datagram of 1,232, forged": (peered(forged=True), 1.0),
+        "master: peer's reply of one record": (replied(A_RECORD, 16), 1.0),
+        "master: peer's reply of three records": (replied(A_RECORD, 48), 1.0),
+        "master: peer's reply of 4 KiB, 256 records": (replied(A_RECORD, 4096), 1.0),
+        "master: peer's reply of 4 KiB, off the chain": (replied(ROOT, 4096, first=A_RECORD), 1.0),
+        "master: peer's reply of 12 parts, 875 records": (replied(A_RECORD, 14_000), 3.5),
+        "master: peer's reply of 12 parts, off the chain": (
+            replied(ROOT, 14_000, first=A_RECORD),
+            3.5,
+        ),
+        "master: peer's reply of 12 parts, written anew": (
+            replied(TEXT_RECORD, 14_000, first=ROOT + A_RECORD),
+            3.5,
+        ),
         "slave: answer of 4 KiB, 250 records": (digested(records(250)), 1.0),
         "slave: answer of 64 KiB, 4,000 records": (digested(records(4000)), 5.0),
         "slave: 64 KiB, 5,900 records off the chain": (

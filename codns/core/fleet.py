@@ -84,7 +84,7 @@ class Fleet:
         self.remote_max = settings.race_max_remote
         self.sides: dict[bytes, Side] = {}  # by zone; _DEFAULT for all names without one
         self.counts = FleetStats()
-        self.replied_at = -inf  # when a peer last answered a query
+        self.replied_at = -inf  # when a peer last answered a query, whatever it said but nonsense
         self.recent: deque[Recent] = deque(maxlen=RECENT_MAX)
         self.relieved: deque[Entry] = deque(maxlen=RELIEVED_MAX)
         self.on_health: Callable[[bool, float], None] = _nothing
@@ -334,7 +334,6 @@ class Fleet:
         if attempt is None or attempt.peer.address != peer:
             self.counts.strays += 1  # too late, or never asked
             return
-        self.replied_at = now
         attempt.race.replied(reply.id, attempt, reply, now)
 
     # -- the judgement --------------------------------------------------------------------------
