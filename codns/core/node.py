@@ -15,6 +15,7 @@ from codns.core import cache_view, report
 from codns.core.fleet import Fleet
 from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
+from codns.core.mending import mend
 from codns.core.messages import HeartbeatReply, HeartbeatRequest, Message, Query
 from codns.core.model import Client, Effect, Transport
 from codns.core.probing import Probing
@@ -172,6 +173,10 @@ class Node:
         """The listeners are open: look for loops through every nameserver."""
         self._loops.check(list(self._state.servers.values()), now)
         return self._take(now)
+
+    def mend(self) -> int:
+        """An exception has left one of the methods above; returns how many lookups it cost."""
+        return mend(self._resolver)
 
     def flush(self) -> int:
         """Forget all answers and failures; returns how many answers there were."""

@@ -153,9 +153,12 @@ class Race:
         if not candidates:
             schedule.stop()
             return
-        payment = fleet.budget.take(schedule.sent + 1, now, failing=not self.well)
+        crowded = fleet.crowded()
+        payment = None
+        if not crowded:
+            payment = fleet.budget.take(schedule.sent + 1, now, failing=not self.well)
         if not payment:
-            fleet.counts.suppressed["budget"] += 1
+            fleet.counts.suppressed["overload" if crowded else "budget"] += 1
             if self.local_ended and not self.attempts:
                 schedule.stop()  # a token may come back, but who waits has waited for nothing
             else:
