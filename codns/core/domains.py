@@ -3,8 +3,9 @@
 Trouble is remembered by domain: one that is slow for everybody, one that is private here, one
 whose authority fails while others do not (RULES 5.7, 6.2, 7.5). A name's last two labels are that
 domain nearly everywhere, but `co.uk` is not: one slow shop would stop the help for all of a
-country, and one private address would make it private. So under a two-letter top-level domain, where the label
-before it is one of those that registries use for all their customers, three labels are taken.
+country, and one private address would make it private. So under a two-letter top-level domain,
+where the label before it is one of those that registries use for all their customers, three labels
+are taken.
 
 The full list of such suffixes (publicsuffix.org) has 10,000 lines and changes every week. The few
 labels here are those that a crawler meets daily; what is missed is lumped together, as before, and
