@@ -213,8 +213,8 @@ class Pump:
 
     def _fault(self, what: str, error: Exception) -> None:
         """Tell where it happened. Not the exception's text: it may hold a client's question."""
-        self._node.mend()
         calls = traceback.extract_tb(error.__traceback__)[-CALLS_MAX:]
         at = " ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno}" for call in calls)
         fields: dict[str, object] = {"in": what, "error": type(error).__name__, "at": at}
         self._log("error", "internal error, please report it", fields)
+        self._node.mistaken(trio.current_time())

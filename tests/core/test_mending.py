@@ -5,6 +5,7 @@ from node_world import World, answers, silent
 from scripted_peers import MET_S, fixed, scripted
 
 from codns.core import answering
+from codns.core.mending import MEND_S, mend
 from codns.core.resolver import Resolver
 from codns.core.state import CLIENTS_MAX_ADDRESS
 
@@ -24,15 +25,17 @@ def test_who_met_a_mistake_gives_the_place_back(monkeypatch, where):
     world = World({"192.0.2.53#53": answers(0.01)})
     with monkeypatch.context() as patch:
         patch.setattr(Resolver, where, broken)
-        for number in range(CLIENTS_MAX_ADDRESS + 1):
+        for number in range(CLIENTS_MAX_ADDRESS):
             world.ask(f"n{number}.example", client=f"c{number}")
             with pytest.raises(OopsError):
-                world.run(world.now)
-            world.node.mend()
-            assert world.node.outstanding == 0
-    world.ask("n0.example", client="after")
-    world.run(1.0)
-    assert [(got.client, got.rcode) for got in world.got] == [("after", "NOERROR")]
+                world.run(0.0)
+            world.node.mistaken(0.0)
+    assert world.node.outstanding == CLIENTS_MAX_ADDRESS
+    world.ask("n0.example", client="before")
+    world.ask("n0.example", client="after", at=MEND_S + 0.1)
+    world.run(2.0)
+    told = {got.client: got.rcode for got in world.got}
+    assert (told["before"], told["after"]) == ("SERVFAIL", "NOERROR")
     assert not world.node._state._waiting
 
 
@@ -46,11 +49,11 @@ def test_who_waits_in_peace_goes_on_waiting(monkeypatch):
         with pytest.raises(OopsError):
             world.run(0.1)
     assert world.node.outstanding == 2
-    assert world.node.mend() == 1
+    assert mend(world.node._resolver) == 1
     assert world.node.outstanding == 1
     world.run(1.0)
     assert world.times == [(0.2, "NOERROR")]
-    assert world.node.mend() == 0
+    assert mend(world.node._resolver) == 0
 
 
 def test_an_answer_that_cannot_be_given(monkeypatch):
@@ -63,7 +66,7 @@ def test_an_answer_that_cannot_be_given(monkeypatch):
         with pytest.raises(OopsError):
             world.run(1.0)
     assert world.node.outstanding == 3
-    world.node.mend()
+    mend(world.node._resolver)
     assert world.node.outstanding == 0
 
 
@@ -76,7 +79,7 @@ def test_attempts_at_peers_are_forgotten_with_their_race(monkeypatch):
     (lookup,) = node._resolver.lookups.values()
     for timed in (lookup, lookup.race):  # as after an exception in their own deadline
         node._state.timers.set(timed, float("inf"))
-    assert node.mend() == 1
+    assert mend(node._resolver) == 1
     assert not cluster[0].fleet.attempts
     assert not lookup.race.attempts
     assert node.outstanding == 0
