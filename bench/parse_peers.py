@@ -35,6 +35,7 @@ from bench.parse_cases import (
 from codns.core.messages import HeartbeatRequest, Query, QueryReply, Status
 from codns.core.model import SendJob, SendPeer
 from codns.core.node import Node
+from codns.core.vetting import vetted
 from codns.master.asking import _parsed
 from codns.master.daemon import _SWITCH_S
 from codns.master.http_connection import HttpConnection, HttpLimits, Turns
@@ -111,6 +112,15 @@ def reply(ident: int, *, denial: bool = False) -> QueryReply:
     return QueryReply(
         ident, Status.ANSWER, outcome, rcode, False, denial, 3600, *counts, body, offsets
     )
+
+
+def read(record: bytes, size: int, *, first: bytes = b"") -> Case:
+    """A peer's answer full of one record, `first` before it, read as a nameserver's is."""
+    count = (size - len(first)) // len(record)
+    body, ancount = first + record * count, count + bool(first)
+    said = QueryReply(1, Status.ANSWER, Outcome.ANSWER, ancount=ancount, ttl=300, body=body)
+    key = hostile.NAME + b"\0\1\0\1\0"
+    return lambda _: lambda: vetted(said, key)
 
 
 def remote_asked(one: Node, number: int, now: float) -> tuple[int, SendJob]:

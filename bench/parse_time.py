@@ -122,6 +122,16 @@ def peers() -> Iterator[Row]:
             "of an unknown life": parse_peers.stranger(),
         },
     )
+    one, off = hostile.rr(hostile.HERE, 1, b"1234"), hostile.rr(b"\0", 16)
+    for size, aim in ((16, 1.0), (KIB_4, 1.0), (14_000, 3.5)):
+        yield Row(
+            f"a peer's answer of {size} octets is read",
+            aim,
+            {
+                "addresses": parse_peers.read(one, size),
+                "off the chain": parse_peers.read(off, size, first=one),
+            },
+        )
     yield Row(
         "a peer's last part of 12",
         1.0,

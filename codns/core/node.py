@@ -15,6 +15,7 @@ from codns.core import cache_view, report
 from codns.core.fleet import Fleet
 from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
+from codns.core.mending import MEND_S, Mending
 from codns.core.messages import HeartbeatReply, HeartbeatRequest, Message, Query
 from codns.core.model import Client, Effect, Transport
 from codns.core.probing import Probing
@@ -54,6 +55,7 @@ class Node:
         "_front",
         "_helping",
         "_loops",
+        "_mending",
         "_probing",
         "_resolver",
         "_started",
@@ -66,6 +68,7 @@ class Node:
         self._started = now
         self._state = state = State()
         self._resolver = Resolver(state)
+        self._mending = Mending(self._resolver)
         self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
         self._front = Front(state, self._resolver, self._loops)
         self.exact_udp, self.exact_tcp = state.cache.exact["udp"], state.cache.exact["tcp"]
@@ -172,6 +175,11 @@ class Node:
         """The listeners are open: look for loops through every nameserver."""
         self._loops.check(list(self._state.servers.values()), now)
         return self._take(now)
+
+    def mistaken(self, now: float) -> None:
+        """An exception has left one of the methods above: the tables are looked through soon."""
+        if self._mending.due == inf:
+            self._state.timers.set(self._mending, now + MEND_S)
 
     def flush(self) -> int:
         """Forget all answers and failures; returns how many answers there were."""

@@ -349,6 +349,8 @@ class Resolver:
             self._unheard(lookup, now)
             return
         if now >= lookup.stale_at:
+            if concluding.outvoted(lookup, now):
+                return
             answering.give_stale(self.state, lookup, now)
         if concluding.held_too_long(lookup, DEADLINE_S, now):
             return

@@ -145,6 +145,13 @@ class State:
         else:
             del self._waiting[address]
 
+    def recount(self, clients: list[Client]) -> None:
+        """These are all who wait (`core.mending`)."""
+        self._waiting = {}
+        for client in clients:
+            self._waiting[client.address] = self._waiting.get(client.address, 0) + 1
+        self.outstanding = len(clients)
+
     def error(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
         """Build an answer without records."""
         return answer(

@@ -83,12 +83,22 @@ class Stats:
 class FleetStats:
     """What cooperation did. `changes` counts by the state that was entered."""
 
-    __slots__ = ("changes", "local", "remote", "saved", "sent", "strays", "suppressed")
+    __slots__ = (
+        "changes",
+        "local",
+        "rejected",
+        "remote",
+        "saved",
+        "sent",
+        "strays",
+        "suppressed",
+    )
 
     def __init__(self) -> None:
         self.sent = 0  # queries to peers
         self.remote = dict.fromkeys(REMOTE, 0)
         self.suppressed = dict.fromkeys(SUPPRESSED, 0)
+        self.rejected = dict.fromkeys(REJECTED, 0)
         self.strays = 0  # replies to no query of ours, or too late
         self.saved = Histogram()  # for how long a client would have waited longer
         self.local = Histogram()  # what our own nameservers took, whoever answered the client
@@ -114,6 +124,8 @@ SUPPRESSED: Final = (
     "budget",
     "overload",
 )
+# Why a peer's answer was not used: see `core.vetting`.
+REJECTED: Final = ("malformed", "outcome", "soa")
 # What became of a peer's query.
 SERVED: Final = ("cached", "answered", "failed", "refused", "busy")
 PATH_STATES: Final = ("healthy", "failing", "recovering")

@@ -217,3 +217,4 @@ class Pump:
         at = " ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno}" for call in calls)
         fields: dict[str, object] = {"in": what, "error": type(error).__name__, "at": at}
         self._log("error", "internal error, please report it", fields)
+        self._node.mistaken(trio.current_time())

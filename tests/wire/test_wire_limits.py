@@ -148,3 +148,16 @@ def test_a_count_of_65535_without_records():
     took(message([], count=65535), WireError)
     wire = header(0, 0x8180, (1, 0, 0, 65535)) + question()
     took(wire + rr(b"\0", 16, b"") * COUNT, WireError)
+
+
+@pytest.mark.parametrize("short", range(0, 260, 13))
+def test_the_last_owner_that_fits_is_told_from_the_first_that_does_not(short):
+    """Where a TTL stands is 16 bits: an owner of 250 octets just under 64 KiB leaves no number."""
+    alias = rr(b"\xc0\x0c", 5, b"\1a" * 125 + b"\0")
+    target = pointer(START + 23)
+    fill = rr(target, 1, b"1234")  # 265 octets without compression
+    pad = rr(b"\xc0\x0c", 46, bytes(short))
+    records = [rr(b"\0", 16, b""), alias, pad, *[fill] * 250]
+    wire = header(0, 0x8180, (1, len(records), 0, 0)) + question() + b"".join(records)
+    with pytest.raises(WireError, match="64 KiB"):
+        digest(ask(), wire)
