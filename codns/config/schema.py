@@ -127,6 +127,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[Annotated[str, Subnet()], ...] = ("127.0.0.0/8", "::1/128")
     # The site's nameservers, as "address#port"; auto: from resolv.conf, codns itself left out.
     nameservers: Auto | Servers = "auto"
+    # Ask nameservers in random upper and lower case and want it back (DNS 0x20): a bit more to
+    # guess for each letter of a name. unbound: use-caps-for-id.
+    case_randomization: bool = False
     # Worker processes that talk to nameservers.
     slaves: Auto | Annotated[int, Count(1, 64)] = "auto"
     # Zones that stay at this site; auto: search domains, reverse of private ranges, lan ...

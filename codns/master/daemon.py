@@ -78,6 +78,7 @@ def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -
             for name, zone in site.zones.items()
         },
         private_zones=site.private_zones,
+        case_randomization=config.case_randomization,
         cache_entries=cache.entries,
         cache_min_ttl_s=cache.min_ttl,
         cache_max_ttl_s=cache.max_ttl,

@@ -20,6 +20,7 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         slave_restarts=pool.restarts,
         jobs=pool.outstanding(),
         jobs_waiting=len(pool._waiting),
+        forgery=pool.forgery.counts,
         tcp=daemon._counts,
         tcp_open=daemon._tcp.connections,
         datagrams=datagrams,

@@ -28,6 +28,7 @@ def test_defaults(codns, tmp_path):
         "listen         127.0.0.1:53, [::1]:53 (UDP and TCP)\n"
         "allow          127.0.0.0/8, ::1/128\n"
         f"nameservers    192.0.2.1#53 (from {tmp_path}/resolv.conf)\n"
+        "letters        lower case\n"
         "slaves         auto\n"
         "private zones  105 (auto)\n"
         "cache          200000 entries, TTL 0s to 1d, negative up to 1h, stale up to 1d, "
