@@ -21,6 +21,8 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         jobs=pool.outstanding(),
         jobs_waiting=len(pool._waiting),
         forgery=pool.forgery.counts,
+        rate_clients=0 if daemon.limit is None else daemon.limit.clients,
+        rate_forgotten=0 if daemon.limit is None else daemon.limit.forgotten,
         tcp=daemon._counts,
         tcp_open=daemon._tcp.connections,
         datagrams=datagrams,

@@ -38,6 +38,8 @@ class Shell(NamedTuple):
     jobs: int
     jobs_waiting: int
     forgery: Mapping[str, int]
+    rate_clients: int
+    rate_forgotten: int
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -103,6 +105,14 @@ def shell(shell: Shell) -> Iterator[Metric]:
     )
     yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
     yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield gauge(
+        "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
+    )
+    yield counter(
+        "codns_rate_limit_forgotten_total",
+        "Clients that the rate limit forgot as there were more than it counts for.",
+        shell.rate_forgotten,
+    )
     yield counters(
         "codns_upstream_rejected_total",
         "Datagrams from nameservers' addresses that were no answers, by what was wrong with them.",

@@ -34,6 +34,8 @@ def shell(**changes):
         "jobs": 0,
         "jobs_waiting": 0,
         "forgery": dict.fromkeys(EVENTS.values(), 0),
+        "rate_clients": 0,
+        "rate_forgotten": 0,
         "tcp": dict.fromkeys(COUNTERS, 0),
         "tcp_open": 0,
         "datagrams": dict.fromkeys(COUNTS, 0),
