@@ -345,6 +345,7 @@ class Exchanges:
     def _doubt(self, port: Port, exchange: Exchange, now: float) -> None:
         """An answer without the letters of its question: what does its nameserver say over TCP?"""
         self.guard.wrong_case += 1
+        port.late[exchange[1][:2]] = exchange[1]  # the true one may come behind a forged one
         self._leave(exchange)
         self._send_tcp(exchange[:5], port.server, doubted=True)
         self._suspect(port, question_name(exchange[1]), now)

@@ -189,14 +189,19 @@ def test_right_but_for_its_letters_is_not_taken(own_slave, nameserver):
     assert slave.events[FOLDED] == 0
 
 
-def test_the_true_answer_after_it_is_late_and_no_forgery(own_slave, nameserver):
-    mixed_job(own_slave)
-    asked, client = receive_mixed(nameserver)
-    nameserver.send(swapped(reply(asked, FORGED)), client)
-    nameserver.send(reply(asked, record()), client)
-    over_tcp(nameserver)
-    assert own_slave.result().body == record()
-    assert own_slave.quiet()
+def test_the_true_answer_after_it_is_late_and_no_forgery(small_slave, nameserver):
+    """With several exchanges on each port, so that it is still open for the second."""
+    slave, count = small_slave, 40
+    for number in range(count):
+        mixed_job(slave, number, f"n{number}.bank.example.")
+    for asked, client in [nameserver.receive() for _ in range(count)]:
+        nameserver.send(swapped(reply(asked, FORGED)), client)
+        nameserver.send(reply(asked, record()), client)
+    for _ in range(count):
+        over_tcp(nameserver)
+    assert [slave.result().body for _ in range(count)] == [record()] * count
+    slave.wait_event(WRONG_CASE, count)
+    assert slave.events[UNMATCHED] == 0
 
 
 def test_a_nameserver_that_folds_letters_is_asked_in_lower_case(own_slave, nameserver):
