@@ -34,7 +34,7 @@ from codns.core.model import Client, SendJob
 from codns.core.nameserver import RTO_MAX_S, Nameserver
 from codns.core.state import State
 from codns.wire import const
-from codns.wire.batch import FLAG_FIRST_RRSET, Result
+from codns.wire.batch import FLAG_FIRST_RRSET, FLAG_MIXED_CASE, Result
 from codns.wire.build import upstream_query, upstream_question
 from codns.wire.outcome import Outcome
 from codns.wire.query import Query
@@ -162,12 +162,13 @@ class Resolver:
         else:
             wire = upstream_query(*split_key(key), do=bool(flags & 1), cd=bool(flags & 2), ecs=ecs)
         state = self.state
+        mixed = FLAG_MIXED_CASE if state.settings.case_randomization else 0
         lookup = table[table_key] = Lookup(
             self,
             table_key,
             key,
             wire,
-            FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else 0,
+            mixed | FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else mixed,
             state.upstreams(key[:-5]) if state.zones else state.default,
             now,
             now + LIFE_S,

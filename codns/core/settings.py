@@ -42,6 +42,7 @@ class Settings:
     nameservers: tuple[str, ...] = ()
     zones: Mapping[bytes, ZoneSettings] = field(default_factory=dict)
     private_zones: tuple[bytes, ...] = ()
+    case_randomization: bool = False
     cache_entries: int = 200_000
     cache_min_ttl_s: int = 0
     cache_max_ttl_s: int = 86_400

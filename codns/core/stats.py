@@ -71,6 +71,11 @@ class Stats:
         """Answers that were no hits, by source."""
         return {source: sum(counts) for source, counts in self.rcodes.items()}
 
+    def refused(self, reason: str, rcode: int) -> None:
+        """Count an answer that the shell gave in the node's place (rate limit)."""
+        self.refusals[reason] += 1
+        self.rcodes["error"][rcode] += 1
+
     def hit_counter(self, transport: Transport, qtype: int, rcode: int, negative: bool) -> Counter:
         """Return the counter of cached answers of this kind."""
         key = (transport, qtype if qtype <= 0xFF else 0, rcode, negative)  # 2 x 256 x 16 x 2
@@ -131,14 +136,15 @@ SERVED: Final = ("cached", "answered", "failed", "refused", "busy")
 PATH_STATES: Final = ("healthy", "failing", "recovering")
 PATIENCE_S: Final = 4.5  # RULES 4.2: until then every client has its answer
 
-# What gets no answer, by reason (RULES 1.1); the shell counts "acl", "oversize" and "send".
-DROPS: Final = ("acl", "oversize", "malformed", "response", "send")
+# What gets no answer, by reason (RULES 1.1); the shell counts "acl", "rate", "oversize", "send".
+DROPS: Final = ("acl", "rate", "oversize", "malformed", "response", "send")
 # What is answered without being resolved, by reason.
 REFUSALS: Final = (
     "formerr",
     "notimp",
     "refused",
     "badvers",
+    "rate",
     "rd0",
     "waiters",
     "clients",

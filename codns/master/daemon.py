@@ -38,6 +38,7 @@ from codns.master.notify import Notifier
 from codns.master.pool import Pool
 from codns.master.pump import Pump
 from codns.master.querylog import QueryLog
+from codns.master.ratelimit import limit_of
 from codns.master.scrape import gather
 from codns.master.signals import handle_signals
 from codns.master.sockets import Pair
@@ -48,6 +49,8 @@ from codns.master.web import Web
 from codns.obs.logs import Log
 from codns.obs.metrics import Metrics
 from codns.wire.batch import Result
+from codns.wire.build import error_reply
+from codns.wire.const import REFUSED
 
 FILES_MAX: Final = 1 << 20  # where the system sets no limit: what Linux would call unlimited
 DRAIN_S: Final = 2.0  # what is in flight may take so long at the end
@@ -83,6 +86,7 @@ def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -
             for name, zone in site.zones.items()
         },
         private_zones=site.private_zones,
+        case_randomization=config.case_randomization,
         cache_entries=cache.entries,
         cache_min_ttl_s=cache.min_ttl,
         cache_max_ttl_s=cache.max_ttl,
@@ -140,6 +144,7 @@ class Daemon:
         # Made before anything else happens: a change from here on is not lost
         self._watcher = Watcher(lambda: fingerprints(self._site), self._site_changed)
         self._acl = Acl(map(ip_network, config.allow))
+        self.limit = limit_of(config.rate_limit)
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
@@ -182,6 +187,7 @@ class Daemon:
         self._pump = Pump(self._node, pool, self._log)
         self._udp = [self._udp_listener(pair) for pair in self._pairs]
         self._tcp = TcpListener(self._tcp_query, self._acl_allows, limits, self._count)
+        self._admit()
         self._log_queries()
         self.web.metrics = Metrics(self._node, partial(gather, self, pool), trio.current_time)
         with self._scope:
@@ -228,6 +234,11 @@ class Daemon:
             pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
         )
 
+    def _admit(self) -> None:
+        """Give the listeners what they admit clients by."""
+        for listener in self._udp:
+            listener.acl, listener.limit = self._acl, self.limit
+
     def _log_queries(self) -> None:
         """Begin, change or end the query log."""
         share = self.config.log.queries
@@ -243,6 +254,10 @@ class Daemon:
         stats = self._node.stats
         stats.queries["tcp"] += 1
         stats.queries_ipv6["tcp"] += len(client.address) == 16
+        if self.limit is not None and not self.limit.allows(client.address, "tcp", now):
+            stats.refused("rate", REFUSED)
+            client.reply(error_reply(wire, REFUSED))
+            return
         answer = self._node.cached(wire[2:], "tcp", now)
         if answer is None:
             self._pump.query(wire, client, now)
@@ -291,11 +306,12 @@ class Daemon:
         # These were taken at the start and stay: what is our own address is decided by them
         config = replace(config, **{key: getattr(self.config, key) for key in AT_START})
         config = replace(config, peers=self._peers_of(config.peers))
+        if config.rate_limit != self.config.rate_limit:  # else it goes on with what was counted
+            self.limit = limit_of(config.rate_limit)
         self.config = config
         self._log.level, self._log.format = config.log.level, config.log.format
         self._acl = Acl(map(ip_network, config.allow))
-        for listener in self._udp:
-            listener.acl = self._acl
+        self._admit()
         self._log_queries()
         if self.peers is not None:
             self.peers.reload(config.peers)

@@ -23,6 +23,7 @@ from typing import Any, Final
 import trio
 
 from codns.core.model import SendJob
+from codns.master.forgery import Forgery
 from codns.master.worker import Worker
 from codns.slave.limits import PORTS, ports_each
 from codns.wire.batch import PING, Result, pack_token
@@ -65,6 +66,7 @@ class Pool:
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         self.restarts = 0
+        self.forgery = Forgery(log, clock)
         self._count = count
         self._on_results = on_results
         self._log = log
@@ -177,7 +179,7 @@ class Pool:
         while True:
             started = self._clock()
             try:
-                worker = Worker(started, self._nofile)
+                worker = Worker(started, self._nofile, self.forgery)
             except OSError as error:
                 self._log("error", "slave could not be started", {"reason": str(error)})
             else:

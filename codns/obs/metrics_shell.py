@@ -27,8 +27,9 @@ _WAYS: Final = ("in", "out")
 class Shell(NamedTuple):
     """Counters of the shells at one moment.
 
-    `tcp` as `master.tcp.COUNTERS`, `datagrams` as `master.peerlink.COUNTS` and `link_drops` as
-    `peer.link.DROPS`, both None without peers. `slaves` are the process ids of those that are up.
+    `forgery` as `master.forgery.EVENTS`, `tcp` as `master.tcp.COUNTERS`, `datagrams` as
+    `master.peerlink.COUNTS` and `link_drops` as `peer.link.DROPS`, both None without peers.
+    `slaves` are the process ids of those that are up.
     """
 
     slaves: Sequence[int]
@@ -36,6 +37,9 @@ class Shell(NamedTuple):
     slave_restarts: int
     jobs: int
     jobs_waiting: int
+    forgery: Mapping[str, int]
+    rate_clients: int
+    rate_forgotten: int
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -101,6 +105,30 @@ def shell(shell: Shell) -> Iterator[Metric]:
     )
     yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
     yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield gauge(
+        "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
+    )
+    yield counter(
+        "codns_rate_limit_forgotten_total",
+        "Clients that the rate limit forgot as there were more than it counts for.",
+        shell.rate_forgotten,
+    )
+    yield counters(
+        "codns_upstream_rejected_total",
+        "Datagrams from nameservers' addresses that were no answers, by what was wrong with them.",
+        ("reason",),
+        by({reason: shell.forgery[reason] for reason in ("unmatched", "wrong_case")}),
+    )
+    yield counter(
+        "codns_upstream_guarded_names_total",
+        "Times that a name went over TCP for a minute, as answers to it were being forged.",
+        shell.forgery["guarded"],
+    )
+    yield counter(
+        "codns_upstream_case_folded_total",
+        "Times that a slave went back to lower case, as a nameserver does not keep letters.",
+        shell.forgery["folded"],
+    )
     yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",

@@ -23,6 +23,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from codns.slave.letters import Letters
 from codns.slave.limits import PORTS, ports_each
 
 PORT_USES: Final = 256  # RULES 9.2
@@ -102,7 +103,7 @@ class Port:
 class Server:
     """The set of sockets to one nameserver."""
 
-    __slots__ = ("address", "family", "full", "growing", "live", "text", "used")
+    __slots__ = ("address", "family", "full", "growing", "letters", "live", "text", "used")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -111,6 +112,7 @@ class Server:
         self.full = False  # as many as there can be now: pick from `live`, do not open
         self.growing = False
         self.used = 0.0
+        self.letters = Letters()
 
 
 class Ports:
@@ -135,6 +137,10 @@ class Ports:
                 for port in list(old.live):
                     self._drop(port)
         self._divide()
+
+    def number_of(self, server: Server) -> int | None:
+        """What the master calls it; None if it has forgotten it."""
+        return next((n for n, known in self.servers.items() if known is server), None)
 
     def fresh(self, server: Server, now: float) -> Port:
         """A new socket for this exchange: the set is not full yet. OSError if none can be had."""

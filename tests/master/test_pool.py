@@ -312,7 +312,7 @@ def test_back_off_doubles(monkeypatch):
     def clock():
         return trio.current_time() + ahead_s
 
-    def start(_now, _nofile):
+    def start(_now, _nofile, _forgery):
         nonlocal ahead_s
         times.append(trio.current_time())
         if len(times) == 5:
