@@ -87,7 +87,7 @@ ROWS: Final = (
         10,
         "kill -9 of the master; systemd holds its sockets and starts it again",
         "who asks meanwhile waits for the start, what was being looked up is asked for again "
-        "after the stub's 5 s; the cache is empty",
+        "after the stub's 5 s; the cache is empty. Without systemd: refused until it is started",
         Allowed(late=1.0, slowest_s=7.0, after_s=1.0),
         restarts=True,
         shown=(LIVE + "test_a_killed_master_leaves_what_was_not_read_to_the_next",),
@@ -124,6 +124,7 @@ ROWS: Final = (
         "TCP connections wait for a descriptor; the slave is replaced when there are some",
         shown=(
             LIVE + "test_without_descriptors_it_goes_on",
+            LIVE + "test_a_resolv_conf_that_cannot_be_read_for_now_is_read_later",
             POOL + "test_a_slave_dies_while_there_are_no_descriptors",
             "test_slave_ports.py::test_the_last_socket_stays_when_there_is_no_other",
         ),
@@ -135,6 +136,7 @@ ROWS: Final = (
         "nothing: peers answer",
         shown=(
             "test_fleet_outage.py::test_a_stopped_nameserver_and_a_killed_daemon_fail_no_query",
+            REAL + "test_nameserver_hangs_then_dies",
         ),
     ),
     Row(
@@ -188,7 +190,10 @@ ROWS: Final = (
         20,
         "resolv.conf is emptied for 6 s",
         "nothing: peers are asked. Without peers: what is cached, SERVFAIL for the rest",
-        shown=(DAEMON + "test_resolv_conf_without_a_nameserver_and_its_change",),
+        shown=(
+            DAEMON + "test_resolv_conf_without_a_nameserver_and_its_change",
+            "test_scenario_failures.py::test_the_last_nameserver_is_taken_away_and_given_back",
+        ),
     ),
     Row(
         faults.resolv_conf_ourselves,
@@ -212,7 +217,10 @@ ROWS: Final = (
         30,
         "a node has another cluster key",
         "nothing: it neither helps nor is helped",
-        shown=(LIVE + "test_peers_with_another_key_are_strangers",),
+        shown=(
+            LIVE + "test_peers_with_another_key_are_strangers",
+            "test_peers_daemon.py::test_a_rotation_of_keys_loses_nothing",
+        ),
     ),
     Row(
         faults.peer_newer,

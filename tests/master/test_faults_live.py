@@ -188,6 +188,24 @@ def test_without_descriptors_it_goes_on(nameserver, config):
         assert codns.stop() == 0
 
 
+@pytest.mark.root
+@pytest.mark.real("unshare")
+def test_a_resolv_conf_that_cannot_be_read_for_now_is_read_later(config, tmp_path):
+    """Rewritten while there are no descriptors: the nameservers there were stay, until it can."""
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.9\n")
+    script = f'mount --bind "{resolv_conf}" /etc/resolv.conf && exec "$@"'
+    before = ("unshare", "--mount", "sh", "-c", script, "sh")
+    with running(config=config, before=before) as codns:
+        assert codns.ready["nameservers"] == ["127.0.0.9#53"]
+        limit_files([codns.process.pid], 3)
+        resolv_conf.write_text("nameserver 127.0.0.8\n")
+        codns.wait_for("resolv.conf cannot be read now, the nameservers stay")
+        assert not any(line["event"] == "nameservers changed" for line in codns.log)
+        limit_files([codns.process.pid], 1 << 20)
+        assert codns.wait_for("nameservers changed")["nameservers"] == ["127.0.0.8#53"]
+
+
 @pytest.mark.real("faketime")
 def test_the_time_of_day_jumps(nameserver, config, tmp_path):
     """Ten years on, and back by twenty: what is cached stays so, what is asked is answered."""
