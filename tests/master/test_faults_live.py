@@ -3,19 +3,21 @@
 The table of all of them, and a run of fifteen minutes: bench/chaos.
 """
 
+import fcntl
 import os
 import resource
 import select
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
 import dns.message
 import dns.rcode
 import pytest
-from daemon_rig import WAIT_S, FakeNameserver, ask, running, udp_client
+from daemon_rig import ROOT, WAIT_S, FakeNameserver, ask, running, udp_client
 from fleet_rig import Fleet
 from peer_world import free_port
 
@@ -155,6 +157,32 @@ def test_a_full_disk_is_a_warning_and_keeps_the_last_state(nameserver, config, t
             check=True, capture_output=True, text=True, timeout=WAIT_S,
         )  # fmt: skip
         assert read.stdout == kept
+
+
+@pytest.mark.parametrize("stream", ["full", "unread"])
+def test_a_log_that_takes_nothing_holds_up_nobody(nameserver, config, held, stream):
+    """On a full disk, or into a pipe that nobody reads: answers go on, so does the rest."""
+    address, files = held[0].getsockname(), [sock.fileno() for sock in held]
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    config.write_text("log: {level: debug, queries: 100%}\nhttp: {listen: null}\ncontrol: null\n")
+    run = [sys.executable, "-m", "codns", "run", "-c", config, "--nameserver", nameserver.text]
+    with os.fdopen(writer, "wb") as pipe, Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(
+            ["bash", "-c", ACTIVATE, "bash", *map(str, files), *run],
+            stderr=full if stream == "full" else pipe,
+            pass_fds=files,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    try:
+        for number in range(90):  # a line each, under what may be logged in a second
+            assert ask(address, f"name{number}.example").answer
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+    finally:
+        process.kill()
+        process.wait(WAIT_S)
+        os.close(reader)
 
 
 def limit_files(pids, soft):
