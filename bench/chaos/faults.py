@@ -21,6 +21,7 @@ from codns.peer.keyfile import generate
 
 GONE_S: Final = 5.0  # by then slaves without a master have ended
 SEEN_S_MAX: Final = 20.0  # until what was done shows: three heartbeats, or a look at a file
+PATIENCE_S: Final = 10.5  # of a client and a bit: none meets two deaths
 DESCRIPTORS: Final = 3  # standard ones only: whatever is opened fails
 
 
@@ -65,9 +66,11 @@ def slave_stopped(rig: Rig, node: Node) -> None:
 
 
 def master_killed(_: Rig, node: Node) -> None:
-    slaves = node.slaves()
-    node.again(signal.SIGKILL)
-    until("the slaves of a dead master end", lambda: not any(map(alive, slaves)), GONE_S)
+    for _ in range(2):
+        slaves = node.slaves()
+        node.again(signal.SIGKILL)
+        until("slaves of a dead master end", lambda s=slaves: not any(map(alive, s)), GONE_S)
+        time.sleep(PATIENCE_S)
 
 
 def _stopped(node: Node, seconds: float) -> None:

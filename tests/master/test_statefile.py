@@ -219,7 +219,11 @@ def test_a_full_disk_leaves_the_old_file(keeper):
     assert keeper.file.load() == STATE
 
 
-def test_it_is_written_when_it_changed_at_most_once_a_minute(keeper):
+def test_it_is_written_when_it_changed_at_most_once_a_minute(keeper, monkeypatch):
+    async def at_once(write, *args, **_options):
+        write(*args)  # a thread takes real time, which a clock that jumps does not wait for
+
+    monkeypatch.setattr(statefile.trio.to_thread, "run_sync", at_once)
     zone = STATE.zones["corp.example."]
     contents = [
         STATE,
