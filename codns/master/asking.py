@@ -135,8 +135,8 @@ class Resolver:
                     said = f"{server}: {error}"
                 except trio.TooSlowError:
                     said = f"{server}: no answer"
-                except (OSError, ValueError, dns.exception.DNSException) as error:
-                    said = f"{server}: {error}"
+                except (OSError, ValueError, RuntimeError, dns.exception.DNSException) as error:
+                    said = f"{server}: {error}"  # RuntimeError: no thread is left
         raise NoAnswerError(said)
 
 

@@ -315,7 +315,7 @@ class Daemon:
         self._log_queries()
         if self.peers is not None:
             self.peers.reload(config.peers)
-        self._take_site(resolve(config))
+        self._take_site(self._resolved())
         self._log("info", "reloaded", {"nameservers": list(self._site.nameservers)})
 
     def _peers_of(self, peers: PeersSettings) -> PeersSettings:
@@ -327,7 +327,7 @@ class Daemon:
 
     def _site_changed(self) -> None:
         """resolv.conf, or what it points at, is another file now."""
-        site = resolve(self.config)
+        site = self._resolved()
         if site.nameservers != self._site.nameservers:
             fields: dict[str, object] = {
                 "nameservers": list(site.nameservers),
@@ -335,6 +335,18 @@ class Daemon:
             }
             self._log("info", "nameservers changed", fields)
         self._take_site(site)
+
+    def _resolved(self) -> Site:
+        """Return what is in effect by the files; what cannot be read now stays as it was."""
+        site, before = resolve(self.config), self._site
+        if not site.unread:
+            return site
+        self._watcher.again()
+        event = "resolv.conf cannot be read now, the nameservers stay"
+        self._log("warning", event, {"warnings": list(site.warnings)})
+        if self.config.nameservers == "auto":
+            site = site._replace(nameservers=before.nameservers, origin=before.origin)
+        return site._replace(private_zones=before.private_zones, warnings=())
 
     def _take_site(self, site: Site) -> None:
         self._site = site

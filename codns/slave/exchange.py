@@ -225,39 +225,24 @@ class Exchanges:
 
     def _send(self, task: Task, server: Server) -> None:
         job, query, started, ends, flags = task
-        ports = self.ports
-        random = ports.random
-        ident, number = random()
         server.used = now = monotonic()
         if flags & FLAG_MIXED_CASE and now >= server.letters.until:
             query = self.mixer.mix(query)
         try:
-            if server.full:
-                port = server.live[number % len(server.live)]
-            else:
-                port = ports.fresh(server, now)
-            pending = port.pending
-            while ident in pending or ident in port.late:
-                ident, _ = random()
-            query = ident + query[2:]
-            try:
-                write(port.fd, query)
-            except ConnectionRefusedError:  # ICMP for an earlier query on this socket
-                self._unreachable(port)
-                write(port.fd, query)
+            port, query = self.ports.send(server, query, now, self._unreachable)
         except OSError as error:
             self.outstanding -= 1
             outcome = Outcome.OVERLOAD if is_own_limit(error) else Outcome.UNREACHABLE
             self._give_up(job, outcome, clock_us() - started)
             return
-        pending[ident] = (job, query, started, ends, flags, port)
+        port.pending[query[:2]] = (job, query, started, ends, flags, port)
         port.left -= 1
         if port.left <= 0:
-            ports.retire(port, now)
+            self.ports.retire(port, now)
 
     def _not_sent(self, port: Port, error: OSError) -> None:
         """It is tried once more; the socket's error is gone, and was for those before."""
-        if isinstance(error, ConnectionRefusedError):
+        if not is_own_limit(error):
             self._unreachable(port)
 
     def _send_tcp(
@@ -340,7 +325,7 @@ class Exchanges:
                 if question_name(item[1]) == name:
                     self._leave(item)
                     self._send_tcp(item[:5], port.server)
-        self.ports.retire(port, now)
+        self.ports.retire(port, now, forged=True)
 
     def _doubt(self, port: Port, exchange: Exchange, now: float) -> None:
         """An answer without the letters of its question: what does its nameserver say over TCP?"""
