@@ -100,8 +100,7 @@ class Resolver:
         else:
             refusal = "waiters" if len(lookup.waiters) >= WAITERS_MAX else state.enter(client)
         if refusal is not None:
-            state.stats.refusals[refusal] += 1
-            state.reply(client, query, const.SERVFAIL, const.EDE_OTHER)
+            state.shed(refusal, client, query)
             return
         if lookup is None:
             state.stats.cache_misses += 1

@@ -78,6 +78,7 @@ def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -
             for name, zone in site.zones.items()
         },
         private_zones=site.private_zones,
+        overload=config.overload,
         cache_entries=cache.entries,
         cache_min_ttl_s=cache.min_ttl,
         cache_max_ttl_s=cache.max_ttl,
@@ -218,8 +219,9 @@ class Daemon:
     # -- queries --------------------------------------------------------------------------------
 
     def _udp_listener(self, pair: Pair) -> UdpListener:
+        pump = self._pump
         return UdpListener(
-            pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
+            pair.udp, self._node, pump.query, pump.backlog, self._acl, wildcard=pair.wildcard
         )
 
     def _log_queries(self) -> None:

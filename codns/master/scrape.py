@@ -20,6 +20,8 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         slave_restarts=pool.restarts,
         jobs=pool.outstanding(),
         jobs_waiting=len(pool._waiting),
+        backlog=len(daemon._pump.backlog),
+        kernel_drops=sum(listener.kernel_drops() for listener in daemon._udp),
         tcp=daemon._counts,
         tcp_open=daemon._tcp.connections,
         datagrams=datagrams,

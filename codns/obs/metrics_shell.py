@@ -36,6 +36,8 @@ class Shell(NamedTuple):
     slave_restarts: int
     jobs: int
     jobs_waiting: int
+    backlog: int
+    kernel_drops: int
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -101,6 +103,16 @@ def shell(shell: Shell) -> Iterator[Metric]:
     )
     yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
     yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield gauge(
+        "codns_backlog_queries",
+        "Clients' queries that came over UDP and were not taken yet.",
+        shell.backlog,
+    )
+    yield counter(
+        "codns_udp_kernel_drops_total",
+        "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+        shell.kernel_drops,
+    )
     yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",

@@ -32,6 +32,8 @@ def shell(**changes):
         "slave_restarts": 0,
         "jobs": 0,
         "jobs_waiting": 0,
+        "backlog": 0,
+        "kernel_drops": 0,
         "tcp": dict.fromkeys(COUNTERS, 0),
         "tcp_open": 0,
         "datagrams": dict.fromkeys(COUNTS, 0),
