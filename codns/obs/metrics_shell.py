@@ -153,7 +153,7 @@ def tcp(shell: Shell) -> Iterator[Metric]:
         "codns_tcp_limited_total",
         "Times that a limit on TCP took effect.",
         ("limit",),
-        by({limit: counts[limit] for limit in ("pressure", "paused", "duplicates")}),
+        by({limit: counts[limit] for limit in ("pressure", "paused", "unsent", "duplicates")}),
     )
 
 
