@@ -3,9 +3,8 @@
     python -m bench.overload.crowd HOST PORT ZONE COUNT SECONDS
 
 Opens so many connections and keeps that many *wanted*: one that is refused or closed is tried
-again, at most `CONNECTS_MAX` a second in all. They come from 100 addresses, so that the limit on
-all connections is what they meet; a tenth come from one address, for which the limit per address
-is. A third each:
+again, at most `CONNECTS_MAX` a second in all. The first 1,000 come from one address and meet the
+limit per address, the others from 100 and meet the one on all connections. A third each:
 
   silent  connects and says nothing
   writer  sends a query, a byte a second
@@ -27,7 +26,7 @@ from typing import Final
 from bench.overload.traffic import tail
 
 ADDRESSES: Final = 100
-GREEDY_SHARE: Final = 10  # every tenth is of the one address
+GREEDY: Final = 1_000  # of the one address
 CONNECTS_MAX: Final = 1_500  # a second
 HELD_S: Final = 1.0
 PIPELINED: Final = 100
@@ -39,7 +38,7 @@ class Member:
 
     def __init__(self, number: int) -> None:
         self.kind = KINDS[number % len(KINDS)]
-        greedy = number % GREEDY_SHARE == 0
+        greedy = number < GREEDY
         self.address = "127.31.0.1" if greedy else f"127.30.{number % ADDRESSES}.1"
         self.sock: socket.socket | None = None
         self.since = 0.0
@@ -135,9 +134,9 @@ class Crowd:
                 self.closed(fd, now)
             if now - written >= 1.0:
                 written = now
+                held = sum(now - member.since >= HELD_S for member in self.by_fd.values())
+                self.most = max(self.most, held)
                 self.write(now)
-            held = sum(now - member.since >= HELD_S for member in self.by_fd.values())
-            self.most = max(self.most, held)
 
 
 def main() -> None:
