@@ -149,6 +149,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     slaves: Auto | Annotated[int, Count(1, 64)] = "auto"
     # Zones that stay at this site; auto: search domains, reverse of private ranges, lan ...
     private_zones: Auto | tuple[Annotated[str, Zone()], ...] = "auto"
+    # What a query gets that is one too many: SERVFAIL (EDE 0), or nothing. Over TCP SERVFAIL.
+    overload: Literal["servfail", "drop"] = "servfail"
     zones: dict[Annotated[str, Zone()], ZoneSettings] = field(default_factory=dict)
     cache: CacheSettings = CacheSettings()
     race: RaceSettings = RaceSettings()

@@ -55,9 +55,7 @@ _UNREACHABLE: Final = Outcome.UNREACHABLE
 _new: Final = tuple.__new__  # half of what calling a NamedTuple's class costs
 
 # As if our nameserver had said so: a failure that is remembered
-_SERVFAIL: Final = Result(
-    0, Outcome.SERVFAIL, const.SERVFAIL, False, False, False, 0, 0, 0, 0.0, b"", b"", b""
-)
+_SERVFAIL: Final = Result(0, Outcome.SERVFAIL, 2, False, False, False, 0, 0, 0, 0.0, b"", b"", b"")
 
 
 class Resolver:
@@ -101,8 +99,7 @@ class Resolver:
         else:
             refusal = "waiters" if len(lookup.waiters) >= WAITERS_MAX else state.enter(client)
         if refusal is not None:
-            state.stats.refusals[refusal] += 1
-            state.reply(client, query, const.SERVFAIL, const.EDE_OTHER)
+            state.shed(refusal, client, query)
             return
         if lookup is None:
             state.stats.cache_misses += 1

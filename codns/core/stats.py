@@ -136,8 +136,10 @@ SERVED: Final = ("cached", "answered", "failed", "refused", "busy")
 PATH_STATES: Final = ("healthy", "failing", "recovering")
 PATIENCE_S: Final = 4.5  # RULES 4.2: until then every client has its answer
 
+# Why a query is one too many (RULES 4.1): it is refused or, as the operator chose, dropped.
+SHED: Final = ("waiters", "clients", "address", "backlog")
 # What gets no answer, by reason (RULES 1.1); the shell counts "acl", "rate", "oversize", "send".
-DROPS: Final = ("acl", "rate", "oversize", "malformed", "response", "send")
+DROPS: Final = ("acl", "rate", "oversize", "malformed", "response", "send", *SHED)
 # What is answered without being resolved, by reason.
 REFUSALS: Final = (
     "formerr",
@@ -146,8 +148,6 @@ REFUSALS: Final = (
     "badvers",
     "rate",
     "rd0",
-    "waiters",
-    "clients",
-    "address",
     "loop",
+    *SHED,
 )

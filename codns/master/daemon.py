@@ -28,7 +28,7 @@ from codns.config.schema import Config, PeersSettings
 from codns.config.site import Site, fingerprints, resolve
 from codns.core.model import Client
 from codns.core.node import Node
-from codns.core.settings import PeerSettings, Settings, ZoneSettings
+from codns.core.settings import Settings
 from codns.master import cooperation
 from codns.master.acl import Acl
 from codns.master.activation import activate
@@ -40,6 +40,7 @@ from codns.master.pump import Pump
 from codns.master.querylog import QueryLog
 from codns.master.ratelimit import limit_of
 from codns.master.scrape import gather
+from codns.master.settings import settings_of, slaves_of
 from codns.master.signals import handle_signals
 from codns.master.sockets import Pair
 from codns.master.tcp import COUNTERS, TcpLimits, TcpListener
@@ -61,8 +62,6 @@ AT_START: Final = (
     "state_dir",
     "control",
 )  # keys that a reload does not change
-SLAVES_MIN: Final = 2  # one can die without a pause
-SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
 
 # Objects live long here and form no cycles: what the collector's oldest generation would find
 # does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered. The young
@@ -74,40 +73,6 @@ _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 _SWITCH_S: Final = 0.0002
 
 Companion = Callable[[], Awaitable[None]]
-
-
-def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -> Settings:
-    """Return what `core` needs of the configuration; `peers` is `Cooperation.settings()`."""
-    cache, race = config.cache, config.race
-    return Settings(
-        nameservers=site.nameservers,
-        zones={
-            name: ZoneSettings(zone.nameservers or site.nameservers, zone.peers)
-            for name, zone in site.zones.items()
-        },
-        private_zones=site.private_zones,
-        case_randomization=config.case_randomization,
-        cache_entries=cache.entries,
-        cache_min_ttl_s=cache.min_ttl,
-        cache_max_ttl_s=cache.max_ttl,
-        cache_max_negative_ttl_s=cache.max_negative_ttl,
-        cache_stale_s=cache.stale,
-        cache_prefetch=cache.prefetch,
-        probe=config.probe == "auto",
-        peers=peers,
-        race_policy=race.policy,
-        race_delay_s=race.initial_delay,
-        race_delay_min_s=race.initial_delay_min,
-        race_max_remote=race.max_remote,
-        race_budget=race.budget,
-    )
-
-
-def slaves_of(config: Config) -> int:
-    """Return how many slaves to start."""
-    if config.slaves == "auto":
-        return min(max(SLAVES_MIN, os.cpu_count() or 1), SLAVES_MAX)
-    return config.slaves
 
 
 def _files_max() -> int:
@@ -230,8 +195,9 @@ class Daemon:
     # -- queries --------------------------------------------------------------------------------
 
     def _udp_listener(self, pair: Pair) -> UdpListener:
+        pump = self._pump
         return UdpListener(
-            pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
+            pair.udp, self._node, pump.query, pump.backlog, self._acl, wildcard=pair.wildcard
         )
 
     def _admit(self) -> None:

@@ -23,6 +23,8 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         forgery=pool.forgery.counts,
         rate_clients=0 if daemon.limit is None else daemon.limit.clients,
         rate_forgotten=0 if daemon.limit is None else daemon.limit.forgotten,
+        backlog=len(daemon._pump.backlog),
+        kernel_drops=sum(listener.kernel_drops() for listener in daemon._udp),
         tcp=daemon._counts,
         tcp_open=daemon._tcp.connections,
         datagrams=datagrams,

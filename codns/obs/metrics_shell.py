@@ -40,6 +40,8 @@ class Shell(NamedTuple):
     forgery: Mapping[str, int]
     rate_clients: int
     rate_forgotten: int
+    backlog: int
+    kernel_drops: int
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -130,6 +132,16 @@ def shell(shell: Shell) -> Iterator[Metric]:
         shell.forgery["folded"],
     )
     yield gauge(
+        "codns_backlog_queries",
+        "Clients' queries that came over UDP and were not taken yet.",
+        shell.backlog,
+    )
+    yield counter(
+        "codns_udp_kernel_drops_total",
+        "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+        shell.kernel_drops,
+    )
+    yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",
         shell.reload_ok,
@@ -169,7 +181,7 @@ def tcp(shell: Shell) -> Iterator[Metric]:
         "codns_tcp_limited_total",
         "Times that a limit on TCP took effect.",
         ("limit",),
-        by({limit: counts[limit] for limit in ("pressure", "paused", "duplicates")}),
+        by({limit: counts[limit] for limit in ("pressure", "paused", "unsent", "duplicates")}),
     )
 
 

@@ -36,6 +36,8 @@ def shell(**changes):
         "forgery": dict.fromkeys(EVENTS.values(), 0),
         "rate_clients": 0,
         "rate_forgotten": 0,
+        "backlog": 0,
+        "kernel_drops": 0,
         "tcp": dict.fromkeys(COUNTERS, 0),
         "tcp_open": 0,
         "datagrams": dict.fromkeys(COUNTS, 0),
