@@ -60,9 +60,10 @@ AT_START: Final = (
 SLAVES_MIN: Final = 2  # one can die without a pause
 SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
 
-# Objects live long here and form no cycles: what the collector's oldest generation would find
-# does not pay for walking 200,000 cache entries, 100 ms during which nobody is answered. The young
-# ones are looked through in small portions: 20,000 objects, 2 ms, at the most.
+# Objects live long here and form no cycles (test_no_cycles.py, bench.soak): what the collector's
+# oldest generation would find does not pay for walking 200,000 cache entries, 100 ms during which
+# nobody is answered. The young ones are looked through in small portions: 20,000 objects, 2 ms, at
+# the most. A cycle that lives through that is never freed.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
 Companion = Callable[[], Awaitable[None]]
