@@ -58,6 +58,7 @@ class Lookup:
     last: Nameserver | None = None
     last_sent = 0.0
     outstanding = 0
+    abandoned = 0  # tries still out of what it was before it began anew
     retransmit_at = inf
     failure: Result | None = None
     refused = False  # a transport error happened: EDE 23 rather than 22
@@ -112,6 +113,7 @@ class Lookup:
         self.spent = None
         self.last = None
         self.failure = None
+        self.abandoned += self.outstanding
         self.outstanding = 0
         self.retransmit_at = inf
         self.refused = self.overload = self.answered = False

@@ -370,14 +370,21 @@ class Race:
 
     def _settle(self, now: float) -> None:
         """If everything has ended, tell those who remember races."""
-        if self._settled or self.attempts or not self.over:
+        if self.attempts or not self.over:
             return
-        if self.lookup.race is self and self.lookup.outstanding and not self.local_ended:
+        lookup, mine = self.lookup, self.lookup.race is self
+        if mine and lookup.outstanding and not self.local_ended:
             return
-        self._settled = True
-        if self.sent:
-            helped = self.won_at != inf and self.caught_at - self.won_at >= WIN_MARGIN_S
-            self.fleet.over(self, now, helped=helped)
+        if not self._settled:
+            self._settled = True
+            if self.sent:
+                helped = self.won_at != inf and self.caught_at - self.won_at >= WIN_MARGIN_S
+                self.fleet.over(self, now, helped=helped)
+        self.held = None
+        if mine and (self.local_ended or not lookup.abandoned):
+            # Nothing can come any more. They held each other, and what forms a cycle is kept for
+            # ever if it was there when the collector looked (`master.daemon`)
+            lookup.race = None
 
     def note(self, now: float, who: str, what: str) -> None:
         """Write a line of the timeline."""

@@ -234,8 +234,10 @@ class Resolver:
         """A slave reports how an attempt ended."""
         lookup, server, sent, begun, late = attempt
         outcome = result.outcome
-        if begun == lookup.started:  # not of tries before it began anew
+        if begun == lookup.started:
             lookup.outstanding -= 1
+        else:  # of the tries before it began anew
+            lookup.abandoned -= 1
         if lookup.last is server:
             lookup.last = None  # this try has ended: its timeout is nobody's silence
         self.state.stats.outcomes[outcome] += 1

@@ -89,6 +89,10 @@ class Unsent:
         self.size = 0
 
 
+def _nobody(_: bytes) -> None:
+    """Take an answer that comes too late."""
+
+
 class Connection:
     """Serve one stream until it is closed, by either side."""
 
@@ -138,7 +142,9 @@ class Connection:
             if self._scope.cancelled_caught and not self._reason:
                 self._reason = self._overdue()
         finally:
-            self._outstanding.clear()  # what is answered from now on is for nobody
+            self._outstanding.clear()
+            # What is answered from now on is for nobody. Our client must not hold us, whom we hold
+            self._client.reply = _nobody
             self._unsent.size -= self._unsent_size
             self._count(self._reason or "tcp_closed_stop")
             await trio.aclose_forcefully(self._stream)

@@ -1,6 +1,7 @@
 """What processes use, from /proc: proc_pid_stat(5)."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -48,3 +49,12 @@ def descriptors() -> int:
     """Count our descriptors; kernels since 6.2 tell their number without a list of them."""
     folder = _PROC / "self" / "fd"
     return folder.stat().st_size or len(os.listdir(folder))  # noqa: PTH208 - names are enough
+
+
+def blocks() -> int:
+    """Count the blocks of memory that Python objects hold: 0.1 ms at 170 MB.
+
+    Resident memory keeps what was freed; this is exact, so that a leak of one small object a
+    query shows after minutes.
+    """
+    return sys.getallocatedblocks()

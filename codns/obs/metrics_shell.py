@@ -16,7 +16,7 @@ from prometheus_client.core import Metric
 
 from codns import __version__
 from codns.core.stats import Histogram
-from codns.obs.metrics_process import Spent, cpu_and_memory, descriptors
+from codns.obs.metrics_process import Spent, blocks, cpu_and_memory, descriptors
 from codns.obs.metrics_text import by, counter, counters, gauge, gauges, histogram
 
 # Of what the peer link counts, what stands for a loss; the rest is traffic
@@ -68,6 +68,7 @@ class Processes:
         yield counter("process_cpu_seconds_total", "CPU time of the master.", cpu)
         yield gauge("process_virtual_memory_bytes", "Address space of the master.", virtual)
         yield gauge("process_resident_memory_bytes", "Memory of the master.", resident)
+        yield gauge("codns_memory_blocks", "Blocks of memory that objects hold now.", blocks())
         yield gauge("process_open_fds", "Open file descriptors of the master.", descriptors())
         yield gauge("process_max_fds", "Limit on open file descriptors.", limit)
         yield gauge("process_start_time_seconds", "Start, in Unix time.", self._started_at)

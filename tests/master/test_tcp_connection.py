@@ -1,5 +1,8 @@
 """One TCP connection: pipelining, order, back-pressure, half-close. Virtual time."""
 
+import gc
+import weakref
+
 import pytest
 import trio
 from tcp_world import LOOPBACK, World, answer, framed, query, run, settle
@@ -379,5 +382,31 @@ def test_a_client_that_breaks_off_is_counted():
             assert world.listener.connections == 0
             await client.aclose()
         assert world.counts["tcp_closed_reset"] == 1
+
+    run(scenario)
+
+
+def test_a_connection_that_has_ended_is_freed_at_once():
+    """It must not wait for the collector, which leaves old objects alone (`master.daemon`)."""
+
+    async def scenario():
+        gc.collect()
+        gc.disable()
+        try:
+            world = World()
+            async with trio.open_nursery() as nursery:
+                client = world.connect(nursery)
+                await client.send_all(framed(query(1), query(2)))
+                await settle()
+                (connection,) = world.listener._open.values()
+                ended = weakref.ref(connection)
+                del connection
+                world.clients[0].reply(answer(1))
+                await client.aclose()
+            who = world.clients[1]
+            assert ended() is None
+            who.reply(answer(2))  # a lookup that goes on answers nobody
+        finally:
+            gc.enable()
 
     run(scenario)
