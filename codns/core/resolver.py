@@ -154,9 +154,8 @@ class Resolver:
         table: dict[object, Lookup],
     ) -> Lookup:
         flags = key[-1]
-        if ecs is None:
-            wire = upstream_question(key[:-1], flags)
-        else:
+        wire = upstream_question(key[:-1], flags)
+        if ecs is not None:
             wire = upstream_query(*split_key(key), do=bool(flags & 1), cd=bool(flags & 2), ecs=ecs)
         state = self.state
         mixed = FLAG_MIXED_CASE if state.settings.case_randomization else 0
