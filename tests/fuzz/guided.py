@@ -35,7 +35,7 @@ def child(name, seconds, folders):
             f"-max_total_time={seconds:.0f}",
             f"-max_len={SIZE_MAX}",
             "-print_final_stats=1",
-            "-timeout=20",
+            "-timeout=300",
             f"-artifact_prefix={folders[0]}/",
             *folders,
         ],
