@@ -25,7 +25,7 @@ where help pays it is asked for more, and sooner, until it does not. Waste is th
 held constant, whatever the distribution: a quantile alone runs to the clamp just when that share
 of queries fails, and a multiple of the median asks for everything that a nameserver does not have
 in its cache (3 x p50 did: 10 ms, 40 % of misses asked, the budget gone when it was needed; p99 on
-`sporadic` 544 ms, now 413; `python -m bench.simulation policies`, TUNING.md). Further:
+`sporadic` 544 ms, now 413: bench/SIMULATIONS.md). Further:
   - cached answers of our own never enter (1 ms each would make the delay collapse).
   - a miss still unfinished counts as at least its age (a censored sample), or an estimate that
     sees only answers never learns of silence. One younger than the quantile of the finished says
@@ -58,7 +58,7 @@ RECENT_REMOTE_MAX: Final = 8  # CoDNS 3.2: more than half
 SAMPLES_MAX: Final = 256  # RULES 5.5: 8 % are then the 20 slowest
 SAMPLES_MIN: Final = 32  # RULES 5.5
 DELAY_FIRST_S: Final = 0.050  # RULES 5.5
-SPENT: Final = 0.8  # of the budget's share: the rest is for bursts (bench/TUNING.md)
+SPENT: Final = 0.8  # of the budget's share: the rest is for bursts (bench/SIMULATIONS.md)
 UNFINISHED_PART: Final = 4  # one unfinished miss in so many finished ones counts: see above
 OPEN_MAX: Final = 16_384  # misses in flight that are watched: as many as there are lookups
 REFRESH_AFTER: Final = 64  # samples: a quarter of the window, so that a sort is 0.5 us a lookup
