@@ -130,7 +130,7 @@ class UdpListener:
                 answer = cached(tail, "udp", now) if exact is not None else None
             if answer is None:
                 missed.append(slot)
-                tails.append(tail)
+                tails.append(tail if size >= const.HEADER_SIZE else self._malformed())
                 continue
             size = len(answer)
             data[start : start + size] = answer
@@ -150,6 +150,11 @@ class UdpListener:
             self._sent(batch.send_but(self.fileno, count, missed))
         self._missed(missed, tails, now)
         return count
+
+    def _malformed(self) -> bytes:
+        """Nothing more is done about what is too short for a header (RULES 1.1)."""
+        self.node.stats.drops["malformed"] += 1
+        return b""
 
     def _allows(self, slot: int, now: float) -> bool:
         address, limit = self._address(slot), self.limit
@@ -202,7 +207,7 @@ class UdpListener:
         rest: list[bytes] = []
         told = dropped = 0
         for slot, tail in zip(missed, tails, strict=True):
-            if len(tail) < const.HEADER_SIZE or known(tail, now):
+            if not tail or known(tail, now):
                 kept.append(slot)
                 rest.append(tail)
                 continue
@@ -233,7 +238,7 @@ class UdpListener:
         address = _ADDRESS_V6 if self._ipv6 else _ADDRESS_V4
         for slot, tail in zip(missed, tails, strict=True):
             if not tail:
-                continue  # not allowed, too many, or shed
+                continue  # not allowed, too many, too short, or shed
             if fields[slot * H32 + FLAGS32] & MSG_TRUNC:
                 self.node.stats.drops["oversize"] += 1
                 continue
