@@ -67,6 +67,7 @@ class Metrics(Collector):
             yield from metrics_shell.link(shell.datagrams, shell.link_drops)
         yield from metrics_shell.tcp(shell)
         yield from metrics_shell.shell(shell)
+        yield from metrics_shell.guards(shell)
         yield from self._processes.slaves(shell.slaves)
         yield from self._processes.own()
 

@@ -109,6 +109,27 @@ def shell(shell: Shell) -> Iterator[Metric]:
     yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
     yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
     yield gauge(
+        "codns_config_last_reload_successful",
+        "0 if the last reload failed: an older configuration is in effect.",
+        shell.reload_ok,
+    )
+    yield gauge(
+        "codns_config_last_reload_success_timestamp_seconds",
+        "When a configuration was taken last, in Unix time.",
+        shell.reloaded_at,
+    )
+    yield counter(
+        "codns_log_lines_lost_total", "Log lines that could not be written.", shell.log_lines_lost
+    )
+    yield gauge("codns_http_connections", "HTTP connections open.", shell.http_open)
+    yield counter(
+        "codns_http_refused_total", "HTTP connections that were one too many.", shell.http_refused
+    )
+
+
+def guards(shell: Shell) -> Iterator[Metric]:
+    """Yield what is done about too many queries, and about forged answers."""
+    yield gauge(
         "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
     )
     yield counter(
@@ -141,23 +162,6 @@ def shell(shell: Shell) -> Iterator[Metric]:
         "codns_udp_kernel_drops_total",
         "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
         shell.kernel_drops,
-    )
-    yield gauge(
-        "codns_config_last_reload_successful",
-        "0 if the last reload failed: an older configuration is in effect.",
-        shell.reload_ok,
-    )
-    yield gauge(
-        "codns_config_last_reload_success_timestamp_seconds",
-        "When a configuration was taken last, in Unix time.",
-        shell.reloaded_at,
-    )
-    yield counter(
-        "codns_log_lines_lost_total", "Log lines that could not be written.", shell.log_lines_lost
-    )
-    yield gauge("codns_http_connections", "HTTP connections open.", shell.http_open)
-    yield counter(
-        "codns_http_refused_total", "HTTP connections that were one too many.", shell.http_refused
     )
 
 
