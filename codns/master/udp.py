@@ -253,13 +253,17 @@ class UdpListener:
             else:
                 backlog.add(wire, client, now)
 
-    def kernel_drops(self) -> int:
+    def kernel_drops(self) -> int | None:
         """Return how many datagrams the kernel had no room for, as this socket's buffer was full.
 
-        It counts in 32 bits: a counter that wraps, as if codns had been started anew.
+        It counts in 32 bits: a counter that wraps, as if codns had been started anew. None where
+        it does not tell: kernels before 4.12, gVisor.
         """
-        told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        return int(_MEMINFO.unpack(told)[_DROPS])
+        try:
+            told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            return int(_MEMINFO.unpack(told)[_DROPS])
+        except (OSError, struct.error):
+            return None
 
     def _log_hits(self, queries: QueryLog, hits: set[int]) -> None:
         data, sizes = self._batch.data, self._batch.sizes

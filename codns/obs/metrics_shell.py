@@ -41,7 +41,7 @@ class Shell(NamedTuple):
     rate_clients: int
     rate_forgotten: int
     backlog: int
-    kernel_drops: int
+    kernel_drops: int | None  # None: the kernel does not tell
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -158,11 +158,12 @@ def guards(shell: Shell) -> Iterator[Metric]:
         "Clients' queries that came over UDP and were not taken yet.",
         shell.backlog,
     )
-    yield counter(
-        "codns_udp_kernel_drops_total",
-        "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
-        shell.kernel_drops,
-    )
+    if shell.kernel_drops is not None:
+        yield counter(
+            "codns_udp_kernel_drops_total",
+            "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+            shell.kernel_drops,
+        )
 
 
 def tcp(shell: Shell) -> Iterator[Metric]:

@@ -210,6 +210,11 @@ def test_what_the_kernel_drops_is_counted(rig):
     assert rig.listener.drain(rig.now) == 100 - dropped
 
 
+def test_a_kernel_that_does_not_tell_is_no_error(rig):
+    rig.server.close()
+    assert rig.listener.kernel_drops() is None
+
+
 def test_a_reload_takes_the_new_list_of_who_may_ask(rig):
     rig.send("a.example.")
     rig.listener.drain(rig.now)
