@@ -10,6 +10,7 @@ from bench.overload.figures import Kind
 RATIO: Final = 0.9  # what was aimed at
 RECOVERY_S: Final = 2.0
 OUTSTANDING_MAX: Final = 8_192
+BACKLOG_MAX: Final = 8_192 + 63  # shedding is decided once for 64
 GROWTH: Final = 1.1  # of memory, from the first second of overload to its last
 UNAFFECTED: Final = 1.5  # p50 beside, to without; p99 gets twice that
 REASONS: Final = ("queries_refused", "queries_dropped", "udp_kernel_drops", "tcp_")
@@ -54,6 +55,7 @@ def of_flood(result: flood.Result, lengths: flood.Lengths) -> list[str]:
     start, end = lengths.normal + 1, lengths.normal + lengths.overload
     under = [sample for sample in result.samples if start <= sample.at_s <= end]
     waiting = [sample.waiting for sample in result.samples if sample.waiting is not None]
+    backlog = [sample.backlog for sample in result.samples if sample.backlog is not None]
     growth = under[-1].pss / under[0].pss
     used = (under[-1].cpu_s - under[0].cpu_s) / (under[-1].at_s - under[0].at_s)
     cached = result.phases["overload"][1]
@@ -77,6 +79,10 @@ def of_flood(result: flood.Result, lengths: flood.Lengths) -> list[str]:
         verdict(
             max(waiting) <= OUTSTANDING_MAX,
             f"in flight at most: {max(waiting):,.0f} of {OUTSTANDING_MAX:,}",
+        ),
+        verdict(
+            max(backlog) <= BACKLOG_MAX,
+            f"not taken yet, at most: {max(backlog):,.0f} of {BACKLOG_MAX:,}",
         ),
         verdict(
             result.recovery_s is not None and result.recovery_s <= RECOVERY_S,

@@ -20,9 +20,12 @@ from bench.overload.quota import Quota
 from bench.overload.traffic import GOOD, NONE, OTHER, PATIENCE_S, SERVFAIL, SHED, Phase, Records
 from bench.servers import ROOT
 from codns.core.state import CLIENTS_MAX
+from codns.master.backlog import QUERIES_MAX
+from codns.master.mmsg import SLOTS
 from codns.wire.shed import shed_tail
 
 ZONE = "bench.example."
+WAITING = QUERIES_MAX + SLOTS - 1
 
 
 def records(*rows):
@@ -267,7 +270,7 @@ def result(**changes):
         "phases": dict.fromkeys(("normal", "overload", "recovery"), kinds),
         "recovery_s": 0.5,
         "punctual": figures.Punctual(0.001, 0.002, 0.01, 0),
-        "samples": [flood.Sample(n, 60.0, 50.0, 0.25 * n, 64.0) for n in range(60)],
+        "samples": [flood.Sample(n, 60.0, 50.0, 0.25 * n, 64.0, 512.0) for n in range(60)],
         "counted": {'codns_queries_dropped_total{reason="backlog"}': 7.0, "codns_cache": 1.0},
         "throttled": (100, 90),
     }
@@ -281,8 +284,16 @@ def result(**changes):
         ({"peak": 101.0}, 1),
         ({"recovery_s": None}, 1),
         ({"recovery_s": 2.1}, 1),
-        ({"samples": [flood.Sample(n, 60.0, 50.0 + n, 0.25 * n, 64.0) for n in range(60)]}, 1),
-        ({"samples": [flood.Sample(n, 60, 50, n / 4, CLIENTS_MAX + 1) for n in range(60)]}, 1),
+        (
+            {
+                "samples": [
+                    flood.Sample(n, 60.0, 50.0 + n, 0.25 * n, 64.0, 512.0) for n in range(60)
+                ]
+            },
+            1,
+        ),
+        ({"samples": [flood.Sample(n, 60, 50, n / 4, CLIENTS_MAX + 1, 0) for n in range(60)]}, 1),
+        ({"samples": [flood.Sample(n, 60, 50, n / 4, 64, WAITING + 1) for n in range(60)]}, 1),
     ],
 )
 def test_each_aim_can_be_missed(changes, missed):
@@ -296,7 +307,7 @@ def test_each_aim_can_be_missed(changes, missed):
     "changes",
     [
         {"punctual": figures.Punctual(0.001, 0.1, 0.2, 0)},
-        {"samples": [flood.Sample(n, 60.0, 50.0, 0.2 * n, 64.0) for n in range(60)]},
+        {"samples": [flood.Sample(n, 60.0, 50.0, 0.2 * n, 64.0, 512.0) for n in range(60)]},
     ],
 )
 def test_it_says_when_its_figures_are_doubtful(changes):
@@ -306,6 +317,7 @@ def test_it_says_when_its_figures_are_doubtful(changes):
 
 def test_the_limit_it_compares_with_is_that_of_codns():
     assert report.OUTSTANDING_MAX == CLIENTS_MAX
+    assert report.BACKLOG_MAX == WAITING
 
 
 def test_what_others_notice_of_the_crowd():
