@@ -15,6 +15,7 @@ from codns.core.model import Answer
 from codns.core.node import Node
 from codns.core.settings import Settings
 from codns.master.acl import Acl
+from codns.master.backlog import Backlog
 from codns.master.ratelimit import RateLimit
 from codns.master.udp import UdpListener
 
@@ -31,8 +32,10 @@ class World:
         self.sock = socket.socket(family, socket.SOCK_DGRAM)
         self.sock.bind((host, 0))
         self.node = Node(Settings(), random.Random(1), 0.0)
-        acl = Acl([ip_network(allow)])
-        self.listener = UdpListener(self.sock, self.node, self.query, acl, wildcard=False)
+        acl, self.backlog = Acl([ip_network(allow)]), Backlog()
+        self.listener = UdpListener(
+            self.sock, self.node, self.query, self.backlog, acl, wildcard=False
+        )
         self.listener.limit = limit
 
     def query(self, wire, client, now):
@@ -50,6 +53,8 @@ class World:
 
     def serve(self, now):
         while self.listener.serve(now):
+            for wire, client, _ in self.backlog.take(now):
+                self.query(wire, client, now)
             self.listener.flush()
 
     def close(self):
