@@ -101,13 +101,6 @@ def shell(shell: Shell) -> Iterator[Metric]:
         "How late the event loop came to a task that was due, ten times a second.",
         shell.lag,
     )
-    yield gauge("codns_slaves", "Slaves that are up.", len(shell.slaves))
-    yield gauge("codns_slaves_wanted", "Slaves that should be up.", shell.slaves_wanted)
-    yield counter(
-        "codns_slave_restarts_total", "Slaves started in place of dead ones.", shell.slave_restarts
-    )
-    yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
-    yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
     yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",
@@ -128,7 +121,7 @@ def shell(shell: Shell) -> Iterator[Metric]:
 
 
 def guards(shell: Shell) -> Iterator[Metric]:
-    """Yield what is done about too many queries, and about forged answers."""
+    """Yield what there is of too many queries."""
     yield gauge(
         "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
     )
@@ -137,6 +130,28 @@ def guards(shell: Shell) -> Iterator[Metric]:
         "Clients that the rate limit forgot as there were more than it counts for.",
         shell.rate_forgotten,
     )
+    yield gauge(
+        "codns_backlog_queries",
+        "Clients' queries that came over UDP and were not taken yet.",
+        shell.backlog,
+    )
+    if shell.kernel_drops is not None:
+        yield counter(
+            "codns_udp_kernel_drops_total",
+            "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+            shell.kernel_drops,
+        )
+
+
+def slaves(shell: Shell) -> Iterator[Metric]:
+    """Yield what there is of slaves, and what they reject."""
+    yield gauge("codns_slaves", "Slaves that are up.", len(shell.slaves))
+    yield gauge("codns_slaves_wanted", "Slaves that should be up.", shell.slaves_wanted)
+    yield counter(
+        "codns_slave_restarts_total", "Slaves started in place of dead ones.", shell.slave_restarts
+    )
+    yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
+    yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
     yield counters(
         "codns_upstream_rejected_total",
         "Datagrams from nameservers' addresses that were no answers, by what was wrong with them.",
@@ -153,17 +168,6 @@ def guards(shell: Shell) -> Iterator[Metric]:
         "Times that a slave went back to lower case, as a nameserver does not keep letters.",
         shell.forgery["folded"],
     )
-    yield gauge(
-        "codns_backlog_queries",
-        "Clients' queries that came over UDP and were not taken yet.",
-        shell.backlog,
-    )
-    if shell.kernel_drops is not None:
-        yield counter(
-            "codns_udp_kernel_drops_total",
-            "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
-            shell.kernel_drops,
-        )
 
 
 def tcp(shell: Shell) -> Iterator[Metric]:

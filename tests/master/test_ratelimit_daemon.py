@@ -32,7 +32,8 @@ class World:
         self.sock = socket.socket(family, socket.SOCK_DGRAM)
         self.sock.bind((host, 0))
         self.node = Node(Settings(), random.Random(1), 0.0)
-        acl, self.backlog = Acl([ip_network(allow)]), Backlog()
+        acl = Acl([ip_network(allow)])
+        self.backlog = Backlog()
         self.listener = UdpListener(
             self.sock, self.node, self.query, self.backlog, acl, wildcard=False
         )
