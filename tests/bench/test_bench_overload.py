@@ -324,10 +324,14 @@ def test_what_others_notice_of_the_crowd():
     quiet, busy = step(100.0, 100.0), step(100.0, 100.0)._replace(p50_s=0.2, p99_s=0.4)
     samples = [flood.Sample(0.0, 60.0, 50.0, 0.0, None)]
     told = {"offered": 10_000, "refused": 9_000}
-    well = tcp.Result((quiet, quiet), (quiet, quiet), told, {}, samples, 1_100, 60)
+    due = figures.Punctual(0.001, 0.002, 0.01, 0)
+    well = tcp.Result((quiet, quiet), (quiet, quiet), told, {}, samples, 1_100, 60, (due, due))
     assert not any("MISSED" in line for line in report.of_tcp(well))
+    assert not any("doubtful" in line for line in report.of_tcp(well))
     bad = report.of_tcp(well._replace(beside=(quiet, busy)))
     assert sum("MISSED" in line for line in bad) == 2
+    late = report.of_tcp(well._replace(punctual=(due, due._replace(p99_s=0.004))))
+    assert any(line.startswith("doubtful") for line in late)
     document = json.loads(json.dumps(report.document("tcp", well, {"quick": True})))
     assert document["crowd"]["refused"] == 9_000
     assert document["beside"][0]["offered"] == 100.0
