@@ -140,7 +140,8 @@ def of_acts(acts: Sequence[Act], lookups: Sequence[Lookup], nodes: int) -> list[
             allowed = BY_NAME[each.fault].allowed
             known = answered(lookups, acts, each.node, each.began)
             result = figures(each.fault, each.node, act, own, allowed, each.mended, known)
-            errors = tuple(filter(None, (each.error, act.error)))
+            unshown = "" if own else "no lookup was on its way: nothing was shown"
+            errors = tuple(filter(None, (each.error, act.error, unshown)))
             found.append(result._replace(wrong=errors + result.wrong))
         for node in range(nodes):
             if not act.has(node):

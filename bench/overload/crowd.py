@@ -11,7 +11,8 @@ limit per address, the others from 100 and meet the one on all connections. A th
   reader  asks for 100 answers of 16 KB at once and takes none; its receive buffer is small
 
 Prints `ready` when the first round of connects was made, and in the end what became of them as a
-line of JSON. A connection counts as held once it was there for a second.
+line of JSON. A connection counts as held once it was there for a second, a reader as unasked if
+the server had not taken its connection when it wanted to ask.
 """
 
 import json
@@ -79,8 +80,10 @@ class Crowd:
             with suppress(BlockingIOError):
                 sock.connect(self.server)
             if member.kind == "reader":
-                with suppress(BlockingIOError):
+                try:
                     sock.send(self.greed)
+                except BlockingIOError:
+                    self.counts["unasked"] += 1  # the server's queue of connections is full
         except OSError:
             self.counts["failed"] += 1
             sock.close()

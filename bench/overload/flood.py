@@ -56,6 +56,7 @@ class Sample(NamedTuple):
     pss: float
     cpu_s: float  # since its start
     waiting: float | None  # queries in flight; None: not asked this time
+    backlog: float | None = None  # queries not taken yet
 
 
 class Lengths(NamedTuple):
@@ -187,12 +188,19 @@ class Flood:
         self.samples = []
         end = start + sum(phase.seconds for phase in phases) + PATIENCE_S
         while time.monotonic() < end:
-            waiting = None
+            waiting = backlog = None
             if number % SCRAPE_EVERY == SCRAPE_EVERY - 1 and number * SAMPLE_S < undisturbed_s:
-                waiting = scrape(self.web)["codns_inflight_requests"]
+                told = scrape(self.web)
+                waiting, backlog = told["codns_inflight_requests"], told["codns_backlog_queries"]
             at_s = time.monotonic() - start
             self.samples.append(
-                Sample(at_s, *common.memory(self.server), common.cpu_s(self.server), waiting)
+                Sample(
+                    at_s,
+                    *common.memory(self.server),
+                    common.cpu_s(self.server),
+                    waiting,
+                    backlog,
+                )
             )
             self.most_files = max(self.most_files, descriptors(self.server.process.pid))
             number += 1

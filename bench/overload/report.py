@@ -5,12 +5,14 @@ from typing import Any, Final
 
 from bench.common import table
 from bench.overload import flood, tcp
-from bench.overload.figures import Kind
+from bench.overload.figures import Kind, Punctual
 
 RATIO: Final = 0.9  # what was aimed at
 RECOVERY_S: Final = 2.0
 OUTSTANDING_MAX: Final = 8_192
+BACKLOG_MAX: Final = 8_192 + 63  # shedding is decided once for 64
 GROWTH: Final = 1.1  # of memory, from the first second of overload to its last
+LATE_S_MAX: Final = 0.001  # the client's p99 beside the crowd, over that without: of its own doing
 UNAFFECTED: Final = 1.5  # p50 beside, to without; p99 gets twice that
 REASONS: Final = ("queries_refused", "queries_dropped", "udp_kernel_drops", "tcp_")
 HEADER: Final = (
@@ -46,6 +48,14 @@ def counters(counted: Mapping[str, float]) -> list[str]:
     ]
 
 
+def left(late: Punctual) -> str:
+    """How late the client was itself: latencies count from when a query was due."""
+    return (
+        f"the client's queries left {1e3 * late.p50_s:.1f} ms late in the median, "
+        f"{1e3 * late.p99_s:.1f} at p99, {1e3 * late.worst_s:.0f} at most; {late.lost} lost"
+    )
+
+
 def of_flood(result: flood.Result, lengths: flood.Lengths) -> list[str]:
     """Everything about the flood over UDP."""
     rows = [row(f"{rate:,.0f} unique", kind) for rate, kind in result.steps[-6:]]
@@ -54,15 +64,11 @@ def of_flood(result: flood.Result, lengths: flood.Lengths) -> list[str]:
     start, end = lengths.normal + 1, lengths.normal + lengths.overload
     under = [sample for sample in result.samples if start <= sample.at_s <= end]
     waiting = [sample.waiting for sample in result.samples if sample.waiting is not None]
+    backlog = [sample.backlog for sample in result.samples if sample.backlog is not None]
     growth = under[-1].pss / under[0].pss
     used = (under[-1].cpu_s - under[0].cpu_s) / (under[-1].at_s - under[0].at_s)
     cached = result.phases["overload"][1]
     recovery = "never" if result.recovery_s is None else f"{result.recovery_s:.1f} s"
-    late = result.punctual
-    left = (
-        f"the client's queries left {1e3 * late.p50_s:.1f} ms late in the median, "
-        f"{1e3 * late.p99_s:.1f} at p99, {1e3 * late.worst_s:.0f} at most; {late.lost} lost"
-    )
     stopped = (
         f"codns used {used:.3f} of a core, and was stopped in {result.throttled[1]:,} of "
         f"{result.throttled[0]:,} periods"
@@ -79,11 +85,15 @@ def of_flood(result: flood.Result, lengths: flood.Lengths) -> list[str]:
             f"in flight at most: {max(waiting):,.0f} of {OUTSTANDING_MAX:,}",
         ),
         verdict(
+            max(backlog) <= BACKLOG_MAX,
+            f"not taken yet, at most: {max(backlog):,.0f} of {BACKLOG_MAX:,}",
+        ),
+        verdict(
             result.recovery_s is not None and result.recovery_s <= RECOVERY_S,
             f"time until all is as before: {recovery}",
         ),
         *counters(result.counted),
-        left,
+        left(result.punctual),
         stopped,
         *doubts(result, used),
     ]
@@ -108,6 +118,7 @@ def of_tcp(result: tcp.Result) -> list[str]:
     p50 = max(beside.p50_s / without.p50_s for without, beside in pairs)
     p99 = max(beside.p99_s / without.p99_s for without, beside in pairs)
     lost = max(1 - beside.share for _, beside in pairs)
+    slower = result.punctual[1].p99_s - result.punctual[0].p99_s
     pss = [sample.pss for sample in result.samples]
     words = ", ".join(f"{key} {value:,}" for key, value in result.crowd.items())
     grown = (
@@ -123,6 +134,9 @@ def of_tcp(result: tcp.Result) -> list[str]:
         f"the crowd: {words}",
         grown,
         *counters(result.counted),
+        f"without: {left(result.punctual[0])}",
+        f"beside: {left(result.punctual[1])}",
+        *(["doubtful: the client was late itself"] * (slower > LATE_S_MAX)),
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from bench.common import BenchError
 from bench.overload import figures
-from bench.overload.figures import CACHED, UNIQUE, Kind
+from bench.overload.figures import CACHED, UNIQUE, Kind, Punctual
 from bench.overload.flood import ZONE, Flood, Sample, descriptors, scrape
 from bench.overload.quota import PERIOD_US, pin
 from bench.overload.traffic import Phase
@@ -37,20 +37,21 @@ class Result(NamedTuple):
     samples: list[Sample]  # in the same time
     files: int  # descriptors of the master, at most
     files_before: int
+    punctual: tuple[Punctual, Punctual]  # without, beside: the client has a processor with them
 
 
-def kinds(flood: Flood, seconds: float) -> tuple[Kind, Kind]:
+def kinds(flood: Flood, seconds: float) -> tuple[tuple[Kind, Kind], Punctual]:
     """UDP for so long."""
     records = flood.play([Phase(*LOAD, seconds)])
     unique, cached = (figures.kind(records, which, 0.0, seconds) for which in (UNIQUE, CACHED))
-    return unique, cached
+    return (unique, cached), figures.punctual(records)
 
 
 def run(stack: ExitStack, folder: Path, connections: int, seconds: float) -> Result:
     """Without, then beside the crowd."""
     flood = Flood(stack, folder, "servfail", PERIOD_US, share=SHARE)
     master = flood.server.process.pid
-    without = kinds(flood, seconds)
+    without, punctual = kinds(flood, seconds)
     before, files_before = scrape(flood.web), descriptors(master)
     host, port = flood.server.address
     command = [sys.executable, "-m", "bench.overload.crowd", host, str(port), ZONE]
@@ -66,7 +67,7 @@ def run(stack: ExitStack, folder: Path, connections: int, seconds: float) -> Res
     if crowd.stdout.readline().strip() != "ready":
         raise BenchError("the crowd did not come together")
     flood.most_files = 0
-    beside = kinds(flood, seconds)
+    beside, late = kinds(flood, seconds)
     told = crowd.stdout.readline()
     crowd.wait(30)
     crowd.stdout.close()
@@ -79,4 +80,5 @@ def run(stack: ExitStack, folder: Path, connections: int, seconds: float) -> Res
         flood.samples,
         flood.most_files,
         files_before,
+        (punctual, late),
     )

@@ -9,7 +9,8 @@ killed, another is cut off from its peers. `bench/soak/plan.py` has the times.
 
 Memory, descriptors, threads, tables, event-loop lag and clients' latencies go to --out as it runs.
 In the end every series is judged (`bench/soak/judge.py`). Exit code 1: something grew, an answer
-was wrong, a node died by itself or logged a traceback, or a chore failed; 2: could not run.
+was wrong, a node died by itself, logged a traceback or an internal error, or a chore failed; 2:
+could not run.
 Ctrl-C ends it and judges what there is. --read FILE judges and draws an earlier run.
 """
 
@@ -36,6 +37,7 @@ EVERY_S: Final = 5.0  # between samples: 60 in a cycle
 SAMPLES_IN_CYCLE: Final = 20  # of a short run
 SAY_S: Final = 30.0
 LEAD_S: Final = 0.5
+MISTAKE: Final = "internal error"  # what a master says of its own; it goes on
 
 
 def progress(text: str) -> None:
@@ -124,8 +126,12 @@ class Soak:
         found = [*self.died, *self.chores.refused]
         found += [f"wrong answer: {each}" for each in self.clients.wrong]
         for node in self.fleet.nodes:
-            if "Traceback" in node.said():
-                found.append(f"node {node.index + 1} logged a traceback")
+            said = node.said()
+            found += [
+                f"node {node.index + 1} logged {what}"
+                for word, what in (("Traceback", "a traceback"), (MISTAKE, "an internal error"))
+                if word in said
+            ]
         return found
 
 

@@ -200,16 +200,21 @@ class Clients:
             await stream.send_all(b"".join(messages))
             answers = [await message(stream) for _ in range(count)]
         if sorted(answer[:2] for answer in answers) != sorted(m[2:4] for m in messages):
-            return "wrong"  # in any order, but each once (RFC 7766 6.2.1.1)
+            # in any order, but each once (RFC 7766 6.2.1.1)
+            return self.told_wrong(arrival, b"".join(answer[:2] for answer in answers))
         outcomes = [self.checked(arrival, answer) for answer in answers]
         return next((outcome for outcome in outcomes if outcome != "ok"), "ok")
 
     def checked(self, arrival: Arrival, answer: bytes) -> str:
         """`verdict`; what is wrong is kept for people."""
         outcome = verdict(arrival, answer)
-        if outcome == "wrong" and len(self.wrong) < 20:
+        return self.told_wrong(arrival, answer) if outcome == "wrong" else outcome
+
+    def told_wrong(self, arrival: Arrival, answer: bytes) -> str:
+        """Keep it: any of these breaks the run."""
+        if len(self.wrong) < 20:
             self.wrong.append(f"{arrival}: {answer[:64].hex()}")
-        return outcome
+        return "wrong"
 
 
 async def message(stream: trio.SocketStream) -> bytes:

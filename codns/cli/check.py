@@ -96,6 +96,7 @@ def _rows(config: Config, here: site.Site) -> list[tuple[str, str]]:
         ("listen", f"{', '.join(config.listen)} (UDP and TCP)"),
         ("allow", ", ".join(config.allow)),
         ("rate limit", _limit(config)),
+        ("overload", "SERVFAIL" if config.overload == "servfail" else "no answer"),
         ("nameservers", f"{servers} (from {here.origin})"),
         ("letters", "random (0x20)" if config.case_randomization else "lower case"),
         ("slaves", str(config.slaves)),

@@ -42,6 +42,10 @@ TAKEN: Final = 64  # at a time: some 3 ms
 TOLD: Final = 8  # of those shed meanwhile: 1.5 % of the work
 DRAINED: Final = 512  # datagrams a round: 1 ms, eight times what is taken meanwhile
 PACE_WEIGHT: Final = 1 / 8  # of the last round: a pause of 75 ms for want of quota is no pace
+# So many rounds may always wait. A process that was stopped for an hour would else find every
+# burst too much, and as what is shed is never taken, never find out that it is not
+ROUNDS_MIN: Final = 4
+PACE_S_MAX: Final = WAIT_S / (ROUNDS_MIN * TAKEN)  # 1.6 ms a query, 30 times what one takes
 
 Waiting = tuple[bytes, Client, float]
 
@@ -78,7 +82,7 @@ class Backlog:
         queue = self._queue
         self.room_to_tell = TOLD
         if self._taken_at is not None:
-            last = (now - self._taken_at) / TAKEN
+            last = min((now - self._taken_at) / TAKEN, PACE_S_MAX)
             self._pace_s += PACE_WEIGHT * (last - self._pace_s)
         if len(queue) <= TAKEN:
             self._taken_at = None  # the next interval is not all work

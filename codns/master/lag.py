@@ -6,8 +6,9 @@ Two measures, as each misses what the other sees:
 all there is, a host too busy to run us or a process that was stopped included; it samples.
 
 *Turns*: trio tells when it stops waiting for input and when it waits again. What is between is one
-turn, during which nobody else is served. That sees every stall of our own making, however short
-beside a tenth of a second; but not that we were not run at all.
+turn, during which nobody else is served (bar UDP, between short steps: `interlude`). That sees
+every stall of our own making, however short beside a tenth of a second; but not that we were not
+run at all.
 """
 
 from collections import deque

@@ -4,7 +4,8 @@ trio's scheduler costs 30 us a wake-up. At 50,000 queries a second, two or three
 wait at each, and most of the time would go to the scheduler. So these descriptors sit in an epoll
 of their own. trio waits for *that* one; once woken, the pump goes on by itself as long as there is
 plenty to do, and returns to trio after `TURN_S` at the latest, so that TCP, signals and everything
-else wait no longer than that.
+else wait no longer than that. In return it has a round after each `TURN_S` of theirs
+(`interlude`).
 
 An exception of the node is a mistake of ours that some message brought to light. It costs that
 message and an error in the log, not the service: whoever can send one such message could else
@@ -22,12 +23,13 @@ import trio
 from codns.core.model import Answer, Client, Effect, Note, SendJob, SendPeer
 from codns.core.node import Node
 from codns.master.backlog import Backlog
+from codns.master.interlude import Interlude
 from codns.master.peerlink import PeerLink
 from codns.master.pool import Pool
 from codns.master.udp import UdpListener
 from codns.wire.batch import Result
 
-TURN_S: Final = 0.002  # trio's other tasks wait this long at most
+TURN_S: Final = 0.002  # trio's other tasks wait this long at most, and make us wait so long
 BUSY: Final = 4  # so many datagrams in one round: more are likely within the next moment
 LAST_ROUNDS: Final = 256  # at the end: 16,384 datagrams, more than a socket's buffer holds
 LINGER_S: Final = 0.001  # the shortest wait epoll has
@@ -52,6 +54,7 @@ class Pump:
         self._epoll = select.epoll()
         self._scope = trio.CancelScope()
         self._in_turn = False
+        self._served_at = -inf
         pool.on_change = self.channels_changed
 
     def listen(self, listeners: Sequence[UdpListener]) -> None:
@@ -160,7 +163,15 @@ class Pump:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
+        interlude = Interlude(self.breathe, TURN_S)
+        trio.lowlevel.add_instrument(interlude)
         task_status.started()
+        try:
+            await self._serve()
+        finally:
+            trio.lowlevel.remove_instrument(interlude)
+
+    async def _serve(self) -> None:
         fileno = self._epoll.fileno()
         while True:
             due = self._node.next_timeout()
@@ -175,34 +186,53 @@ class Pump:
             finally:
                 self._in_turn = False
 
+    def breathe(self) -> None:
+        """Serve a round if there was none for `TURN_S`: for what takes long at a stretch.
+
+        Nobody may be in the middle of a change when this is called.
+        """
+        if self._in_turn or trio.current_time() - self._served_at < TURN_S:
+            return
+        self._in_turn = True
+        try:
+            self._round(0.0)
+        except Exception as error:  # noqa: BLE001 - trio would call us no more
+            self._fault("a round between steps", error)
+        finally:
+            self._in_turn = False
+
     def _turn(self) -> None:
         """Handle what is ready, and what becomes ready while there is plenty."""
-        clock, poll, node = trio.current_time, self._epoll.poll, self._node
-        listeners, pool, peers = self._listeners, self._pool, self._peers
-        now = clock()
-        until = now + TURN_S
+        until = trio.current_time() + TURN_S
         wait = 0.0
         while True:
-            handled = 0
-            for fileno, _ in poll(wait):
-                listener = listeners.get(fileno)
-                if listener is not None:
-                    handled += listener.drain(clock())
-                elif peers is not None and fileno == peers.fileno:
-                    handled += self._serve_peers(peers, clock())
-                else:
-                    pool.on_readable(fileno)
-                    handled += 1
-            now = clock()
-            due = node.next_timeout()
-            if due is not None and due <= now:
-                self._time_out(now)
-            handled += self._take_waiting(now)
-            self.flush()
-            now = clock()
-            if now >= until or not handled:
+            handled = self._round(wait)
+            if self._served_at >= until or not handled:
                 return
             wait = LINGER_S if handled >= BUSY and not self.backlog else 0.0
+
+    def _round(self, wait: float) -> int:
+        """Handle what is ready now, or within `wait`; returns how much there was."""
+        clock, node = trio.current_time, self._node
+        listeners, pool, peers = self._listeners, self._pool, self._peers
+        handled = 0
+        for fileno, _ in self._epoll.poll(wait):
+            listener = listeners.get(fileno)
+            if listener is not None:
+                handled += listener.drain(clock())
+            elif peers is not None and fileno == peers.fileno:
+                handled += self._serve_peers(peers, clock())
+            else:
+                pool.on_readable(fileno)
+                handled += 1
+        now = clock()
+        due = node.next_timeout()
+        if due is not None and due <= now:
+            self._time_out(now)
+        handled += self._take_waiting(now)
+        self.flush()
+        self._served_at = clock()
+        return handled
 
     def _take_waiting(self, now: float) -> int:
         """Take the next queries that wait; returns how many."""

@@ -24,7 +24,7 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         rate_clients=0 if daemon.limit is None else daemon.limit.clients,
         rate_forgotten=0 if daemon.limit is None else daemon.limit.forgotten,
         backlog=len(daemon._pump.backlog),
-        kernel_drops=sum(listener.kernel_drops() for listener in daemon._udp),
+        kernel_drops=_kernel_drops(daemon),
         tcp=daemon._counts,
         tcp_open=daemon._tcp.connections,
         datagrams=datagrams,
@@ -36,3 +36,14 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         http_open=open_,
         http_refused=refused,
     )
+
+
+def _kernel_drops(daemon: "Daemon") -> int | None:
+    """Of all listeners; None if it is not known of one."""
+    total = 0
+    for listener in daemon._udp:
+        drops = listener.kernel_drops()
+        if drops is None:
+            return None
+        total += drops
+    return total

@@ -130,7 +130,7 @@ class UdpListener:
                 answer = cached(tail, "udp", now) if exact is not None else None
             if answer is None:
                 missed.append(slot)
-                tails.append(tail)
+                tails.append(tail if size >= const.HEADER_SIZE else self._malformed())
                 continue
             size = len(answer)
             data[start : start + size] = answer
@@ -150,6 +150,11 @@ class UdpListener:
             self._sent(batch.send_but(self.fileno, count, missed))
         self._missed(missed, tails, now)
         return count
+
+    def _malformed(self) -> bytes:
+        """Nothing more is done about what is too short for a header (RULES 1.1)."""
+        self.node.stats.drops["malformed"] += 1
+        return b""
 
     def _allows(self, slot: int, now: float) -> bool:
         address, limit = self._address(slot), self.limit
@@ -202,7 +207,7 @@ class UdpListener:
         rest: list[bytes] = []
         told = dropped = 0
         for slot, tail in zip(missed, tails, strict=True):
-            if len(tail) < const.HEADER_SIZE or known(tail, now):
+            if not tail or known(tail, now):
                 kept.append(slot)
                 rest.append(tail)
                 continue
@@ -233,7 +238,7 @@ class UdpListener:
         address = _ADDRESS_V6 if self._ipv6 else _ADDRESS_V4
         for slot, tail in zip(missed, tails, strict=True):
             if not tail:
-                continue  # not allowed, too many, or shed
+                continue  # not allowed, too many, too short, or shed
             if fields[slot * H32 + FLAGS32] & MSG_TRUNC:
                 self.node.stats.drops["oversize"] += 1
                 continue
@@ -248,13 +253,17 @@ class UdpListener:
             else:
                 backlog.add(wire, client, now)
 
-    def kernel_drops(self) -> int:
+    def kernel_drops(self) -> int | None:
         """Return how many datagrams the kernel had no room for, as this socket's buffer was full.
 
-        It counts in 32 bits: a counter that wraps, as if codns had been started anew.
+        It counts in 32 bits: a counter that wraps, as if codns had been started anew. None where
+        it does not tell: kernels before 4.12, gVisor.
         """
-        told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        return int(_MEMINFO.unpack(told)[_DROPS])
+        try:
+            told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            return int(_MEMINFO.unpack(told)[_DROPS])
+        except (OSError, struct.error):
+            return None
 
     def _log_hits(self, queries: QueryLog, hits: set[int]) -> None:
         data, sizes = self._batch.data, self._batch.sizes

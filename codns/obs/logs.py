@@ -29,6 +29,8 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 REPEAT_S: Final = 10.0  # as often as a person wants to be told the same
+LINE_MAX: Final = select.PIPE_BUF  # bytes: what a pipe that has room takes without a wait
+TEXT_MAX: Final = 100  # characters of a value in a line that would be longer; six bytes each
 EVENTS_MAX: Final = 256  # kinds remembered; the code has fewer, but a table has a bound
 
 # sd-daemon(3): the syslog priorities
@@ -120,6 +122,22 @@ class Log:
     ) -> None:
         if suppressed:
             fields = {**fields, "suppressed": suppressed}
+        line = self._line(now, level, event, fields)
+        if len(line) > LINE_MAX:
+            line = self._line(now, level, event, {key: _cut(fields[key]) for key in fields})
+        if len(line) > LINE_MAX:
+            line = self._line(now, level, event, {"fields": f"{len(fields)}, too long"})
+        if self._room is not None and not self._room.poll(0):
+            self.lost += 1  # its reader does not read
+            return
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except (OSError, ValueError):  # the reader is gone, the disk full, the stream closed
+            self.lost += 1
+
+    def _line(self, now: float, level: str, event: str, fields: dict[str, object]) -> str:
+        """Return all of it, ASCII and its end too."""
         time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         if self.format == "json":
             line = _json({"time": time, "level": level, "event": event, **fields})
@@ -127,14 +145,16 @@ class Log:
             values = "".join(f" {key}={_text(value)}" for key, value in fields.items())
             line = event + values if self._journal else f"{time} {level} {event}{values}"
         prefix = f"<{_PRIORITIES[level]}>" if self._journal else ""
-        if self._room is not None and not self._room.poll(0):
-            self.lost += 1  # its reader does not read
-            return
-        try:
-            self._stream.write(f"{prefix}{line}\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # the reader is gone, the disk full, the stream closed
-            self.lost += 1
+        return f"{prefix}{line}\n"
+
+
+def _cut(value: object) -> object:
+    """Return a value that is short: as it is, or the beginning of its text."""
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    elif not isinstance(value, str):
+        return value
+    return value if len(value) <= TEXT_MAX else f"{value[:TEXT_MAX]}..."
 
 
 def _json(fields: dict[str, object]) -> str:
@@ -155,7 +175,7 @@ def _text(value: object) -> str:
 
 
 def _poll(stream: TextIO) -> "select.poll | None":
-    """Return what tells of room for a line: in a pipe for 4,096 bytes (pipe(7)), ours are less."""
+    """Return what tells of room for a line: in a pipe for 4,096 bytes (pipe(7)), `LINE_MAX`."""
     try:
         fileno = stream.fileno()
     except (OSError, ValueError):  # in memory, or closed

@@ -68,6 +68,7 @@ class Metrics(Collector):
         yield from metrics_shell.tcp(shell)
         yield from metrics_shell.slaves(shell)
         yield from metrics_shell.shell(shell)
+        yield from metrics_shell.guards(shell)
         yield from self._processes.slaves(shell.slaves)
         yield from self._processes.own()
 

@@ -41,7 +41,7 @@ class Shell(NamedTuple):
     rate_clients: int
     rate_forgotten: int
     backlog: int
-    kernel_drops: int
+    kernel_drops: int | None  # None: the kernel does not tell
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -102,24 +102,6 @@ def shell(shell: Shell) -> Iterator[Metric]:
         shell.lag,
     )
     yield gauge(
-        "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
-    )
-    yield counter(
-        "codns_rate_limit_forgotten_total",
-        "Clients that the rate limit forgot as there were more than it counts for.",
-        shell.rate_forgotten,
-    )
-    yield gauge(
-        "codns_backlog_queries",
-        "Clients' queries that came over UDP and were not taken yet.",
-        shell.backlog,
-    )
-    yield counter(
-        "codns_udp_kernel_drops_total",
-        "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
-        shell.kernel_drops,
-    )
-    yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",
         shell.reload_ok,
@@ -136,6 +118,29 @@ def shell(shell: Shell) -> Iterator[Metric]:
     yield counter(
         "codns_http_refused_total", "HTTP connections that were one too many.", shell.http_refused
     )
+
+
+def guards(shell: Shell) -> Iterator[Metric]:
+    """Yield what there is of too many queries."""
+    yield gauge(
+        "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
+    )
+    yield counter(
+        "codns_rate_limit_forgotten_total",
+        "Clients that the rate limit forgot as there were more than it counts for.",
+        shell.rate_forgotten,
+    )
+    yield gauge(
+        "codns_backlog_queries",
+        "Clients' queries that came over UDP and were not taken yet.",
+        shell.backlog,
+    )
+    if shell.kernel_drops is not None:
+        yield counter(
+            "codns_udp_kernel_drops_total",
+            "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+            shell.kernel_drops,
+        )
 
 
 def slaves(shell: Shell) -> Iterator[Metric]:

@@ -140,7 +140,42 @@ PROTECTION: Final = (
         ((rate("codns_queries_refused_total", "reason"), "{{reason}}"),),
         unit="reqps",
         stacked=True,
-        about="clients, address and waiters are limits: somebody asks for too much at once.",
+        about="clients, address and waiters are limits: somebody asks for too much at once."
+        " backlog: more than this processor can do. rate: one client asks beyond rate_limit.",
+    ),
+    Panel(
+        "Not taken yet",
+        (
+            (value("codns_backlog_queries", "instance"), "{{instance}} waiting"),
+            (
+                rate("codns_udp_kernel_drops_total", "instance"),
+                "{{instance}} dropped by the kernel per second",
+            ),
+        ),
+        about="Overload: the processor is not quick enough for what is asked. Cached names are"
+        " answered past those that wait.",
+    ),
+    Panel(
+        "Rate limit",
+        (
+            (value("codns_rate_limit_clients", "instance"), "{{instance}} clients counted"),
+            (
+                rate("codns_rate_limit_forgotten_total", "instance"),
+                "{{instance}} forgotten per second",
+            ),
+        ),
+        about="Clients are forgotten when more than 16,384 ask over one transport.",
+    ),
+    Panel(
+        "Forged answers",
+        (
+            (rate("codns_upstream_rejected_total", "reason"), "{{reason}}"),
+            (rate("codns_upstream_guarded_names_total"), "names that go over TCP for it"),
+            (rate("codns_upstream_case_folded_total"), "nameservers that fold letters"),
+        ),
+        unit="reqps",
+        about="Datagrams that looked like a nameserver's and were no answers. A few are late or"
+        " doubled ones; many are somebody who guesses.",
     ),
     Panel(
         "In flight",
@@ -194,6 +229,11 @@ PROCESS: Final = (
             (value("codns_slaves_resident_memory_bytes", "instance"), "{{instance}} slaves"),
         ),
         unit="bytes",
+    ),
+    Panel(
+        "Blocks of memory",
+        ((value("codns_memory_blocks", "instance"), "{{instance}} master"),),
+        about="Of Python's objects, exactly: what grows for hours beside a full cache is a leak.",
     ),
     Panel(
         "Event loop lag",

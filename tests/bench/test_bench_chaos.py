@@ -97,8 +97,10 @@ def test_each_lookup_is_judged_where_it_was_on_its_way():
     rest = judge.between([act], lookups, 3)
     assert [each.lookups for each in rest] == [0, 1, 0]
     assert rest[1].wrong
-    errors = judge.of_acts([act._replace(error="not well")], [], 3)
+    errors = judge.of_acts([act._replace(error="not well")], [lookup(12.0, node=2)], 3)
     assert errors[0].wrong == ("not well",)
+    (unshown,) = judge.of_acts([act], lookups[2:], 3)[0].wrong
+    assert "nothing was shown" in unshown
     assert [row[-1] for row in judge.rows([*found.values()])] == ["1 times NOT"] * 2
 
 

@@ -20,9 +20,12 @@ from bench.overload.quota import Quota
 from bench.overload.traffic import GOOD, NONE, OTHER, PATIENCE_S, SERVFAIL, SHED, Phase, Records
 from bench.servers import ROOT
 from codns.core.state import CLIENTS_MAX
+from codns.master.backlog import QUERIES_MAX
+from codns.master.mmsg import SLOTS
 from codns.wire.shed import shed_tail
 
 ZONE = "bench.example."
+WAITING = QUERIES_MAX + SLOTS - 1
 
 
 def records(*rows):
@@ -267,7 +270,7 @@ def result(**changes):
         "phases": dict.fromkeys(("normal", "overload", "recovery"), kinds),
         "recovery_s": 0.5,
         "punctual": figures.Punctual(0.001, 0.002, 0.01, 0),
-        "samples": [flood.Sample(n, 60.0, 50.0, 0.25 * n, 64.0) for n in range(60)],
+        "samples": [flood.Sample(n, 60.0, 50.0, 0.25 * n, 64.0, 512.0) for n in range(60)],
         "counted": {'codns_queries_dropped_total{reason="backlog"}': 7.0, "codns_cache": 1.0},
         "throttled": (100, 90),
     }
@@ -281,8 +284,16 @@ def result(**changes):
         ({"peak": 101.0}, 1),
         ({"recovery_s": None}, 1),
         ({"recovery_s": 2.1}, 1),
-        ({"samples": [flood.Sample(n, 60.0, 50.0 + n, 0.25 * n, 64.0) for n in range(60)]}, 1),
-        ({"samples": [flood.Sample(n, 60, 50, n / 4, CLIENTS_MAX + 1) for n in range(60)]}, 1),
+        (
+            {
+                "samples": [
+                    flood.Sample(n, 60.0, 50.0 + n, 0.25 * n, 64.0, 512.0) for n in range(60)
+                ]
+            },
+            1,
+        ),
+        ({"samples": [flood.Sample(n, 60, 50, n / 4, CLIENTS_MAX + 1, 0) for n in range(60)]}, 1),
+        ({"samples": [flood.Sample(n, 60, 50, n / 4, 64, WAITING + 1) for n in range(60)]}, 1),
     ],
 )
 def test_each_aim_can_be_missed(changes, missed):
@@ -296,7 +307,7 @@ def test_each_aim_can_be_missed(changes, missed):
     "changes",
     [
         {"punctual": figures.Punctual(0.001, 0.1, 0.2, 0)},
-        {"samples": [flood.Sample(n, 60.0, 50.0, 0.2 * n, 64.0) for n in range(60)]},
+        {"samples": [flood.Sample(n, 60.0, 50.0, 0.2 * n, 64.0, 512.0) for n in range(60)]},
     ],
 )
 def test_it_says_when_its_figures_are_doubtful(changes):
@@ -306,16 +317,21 @@ def test_it_says_when_its_figures_are_doubtful(changes):
 
 def test_the_limit_it_compares_with_is_that_of_codns():
     assert report.OUTSTANDING_MAX == CLIENTS_MAX
+    assert report.BACKLOG_MAX == WAITING
 
 
 def test_what_others_notice_of_the_crowd():
     quiet, busy = step(100.0, 100.0), step(100.0, 100.0)._replace(p50_s=0.2, p99_s=0.4)
     samples = [flood.Sample(0.0, 60.0, 50.0, 0.0, None)]
     told = {"offered": 10_000, "refused": 9_000}
-    well = tcp.Result((quiet, quiet), (quiet, quiet), told, {}, samples, 1_100, 60)
+    due = figures.Punctual(0.001, 0.002, 0.01, 0)
+    well = tcp.Result((quiet, quiet), (quiet, quiet), told, {}, samples, 1_100, 60, (due, due))
     assert not any("MISSED" in line for line in report.of_tcp(well))
+    assert not any("doubtful" in line for line in report.of_tcp(well))
     bad = report.of_tcp(well._replace(beside=(quiet, busy)))
     assert sum("MISSED" in line for line in bad) == 2
+    late = report.of_tcp(well._replace(punctual=(due, due._replace(p99_s=0.004))))
+    assert any(line.startswith("doubtful") for line in late)
     document = json.loads(json.dumps(report.document("tcp", well, {"quick": True})))
     assert document["crowd"]["refused"] == 9_000
     assert document["beside"][0]["offered"] == 100.0

@@ -1,5 +1,6 @@
 """The soak: its judgement on series made for it, its parts by exact values, the whole for 12 s."""
 
+import io
 import json
 import math
 import os
@@ -7,6 +8,8 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import dns.message
 import pytest
@@ -276,6 +279,41 @@ def test_another_names_address_is_wrong():
     arrival = Arrival(0.0, 0, "popular", "www1.site1.example.", 0.5)
     wire = reply(arrival.name, address=b"\xc6\x12\x63\x63")
     assert client.verdict(arrival, wire) == "wrong"
+
+
+def test_an_answer_that_comes_twice_for_another_breaks_the_run():
+    async def twice(stream):
+        query = await client.message(stream)
+        for _ in range(client.PIPELINED):
+            await stream.send_all(len(query).to_bytes(2, "big") + query)
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            (listener,) = await nursery.start(partial(trio.serve_tcp, twice, 0, host="127.0.0.1"))
+            clients = client.Clients([listener.socket.getsockname()])
+            with trio.fail_after(10):
+                await clients.one(Arrival(0.0, 0, "pipeline", "www1.site1.example.", 0.5))
+            nursery.cancel_scope.cancel()
+        return clients
+
+    clients = trio.run(main)
+    assert clients.counts[0].wrong == 1
+    assert len(clients.wrong) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "troubles"),
+    [
+        ("info listening", []),
+        ("Traceback (most recent call last):", ["node 1 logged a traceback"]),
+        ("error internal error, please report it in=x", ["node 1 logged an internal error"]),
+    ],
+)
+def test_what_a_log_must_not_say(said, troubles):
+    node = SimpleNamespace(index=0, address=("127.0.0.1", 53), said=lambda: said)
+    args = SimpleNamespace(seconds=12.0)
+    run = soak.Soak(args, SimpleNamespace(nodes=[node]), io.StringIO())
+    assert run.troubles() == troubles
 
 
 # samples

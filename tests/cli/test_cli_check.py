@@ -28,6 +28,7 @@ def test_defaults(codns, tmp_path):
         "listen         127.0.0.1:53, [::1]:53 (UDP and TCP)\n"
         "allow          127.0.0.0/8, ::1/128\n"
         "rate limit     none\n"
+        "overload       SERVFAIL\n"
         f"nameservers    192.0.2.1#53 (from {tmp_path}/resolv.conf)\n"
         "letters        lower case\n"
         "slaves         auto\n"

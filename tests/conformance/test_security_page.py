@@ -15,4 +15,5 @@ def test_every_test_that_the_security_page_names_exists():
         assert file in files, file
         assert not function or f"def {function}(" in files[file], f"{file}::{function}"
     for module in re.findall(r"`python -m ([\w.]+)`", page):
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+        at = ROOT / module.replace(".", "/")
+        assert at.with_suffix(".py").exists() or (at / "__main__.py").exists(), module

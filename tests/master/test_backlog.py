@@ -2,7 +2,7 @@
 
 import pytest
 
-from codns.master.backlog import QUERIES_MAX, TAKEN, TOLD, WAIT_S, Backlog
+from codns.master.backlog import QUERIES_MAX, ROUNDS_MIN, TAKEN, TOLD, WAIT_S, Backlog
 
 
 def filled(count, now=0.0):
@@ -71,6 +71,24 @@ def test_a_pause_without_work_is_no_pace():
     for _ in range(QUERIES_MAX - 1):
         backlog.add(b"0", None, 1_000.0)
     assert not backlog.sheds(1_000.0)
+
+
+def test_a_process_that_was_stopped_for_an_hour_takes_bursts_again_at_once():
+    """One round that took so long is no pace either, and a pace has to be found out anew."""
+    backlog = filled(TAKEN + 1)
+    backlog.take(0.0)
+    backlog.take(3_600.0)
+    now = 3_601.0
+    for _ in range(2):
+        for _ in range(2 * TAKEN):
+            assert not backlog.sheds(now)
+            backlog.add(b"0", None, now)
+        backlog.take(now)
+        backlog.take(now + 0.003)
+        now += 1.0
+    for _ in range(ROUNDS_MIN * TAKEN):
+        assert not backlog.sheds(now)
+        backlog.add(b"0", None, now)
 
 
 def test_each_turn_has_its_room_to_tell():

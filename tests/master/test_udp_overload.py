@@ -16,6 +16,7 @@ from codns.master.acl import Acl
 from codns.master.backlog import TOLD, WAIT_S, Backlog
 from codns.master.mmsg import SLOTS
 from codns.master.udp import UdpListener
+from codns.wire import const
 from codns.wire.batch import Result
 from codns.wire.outcome import Outcome
 
@@ -167,6 +168,32 @@ def test_odd_ones_are_shed_too(rig):
     assert len(rig.backlog) == 1
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 11, 12, 13])
+def test_what_is_too_short_for_a_question_does_not_wait_either(rig, size):
+    """A flood of it would fill memory, at 512 added for 64 that are taken."""
+    rig.fall_behind()
+    for _ in range(3):
+        rig.client.send(bytes(size))
+    rig.listener.drain(rig.now)
+    assert len(rig.backlog) == 1
+    stats = rig.node.stats
+    shed = stats.drops["backlog"] + stats.refusals["backlog"]
+    whole = size >= const.HEADER_SIZE
+    assert (stats.drops["malformed"], shed) == ((0, 3) if whole else (3, 0))
+    if not whole:
+        rig.silence()
+
+
+def test_who_may_not_ask_is_not_counted_as_shed(rig):
+    rig.listener.acl = Acl([ip_network("192.0.2.0/24")])
+    rig.fall_behind()
+    rig.send("a.example.")
+    rig.listener.drain(rig.now)
+    rig.silence()
+    stats = rig.node.stats
+    assert (stats.drops["acl"], stats.drops["backlog"], stats.refusals["backlog"]) == (1, 0, 0)
+
+
 def test_so_many_are_read_in_a_round(rig, monkeypatch):
     monkeypatch.setattr(udp, "DRAINED", 2 * SLOTS)  # the 512 do not fit every socket's buffer
     rig.send(*names(3 * SLOTS + 1))
@@ -181,6 +208,11 @@ def test_what_the_kernel_drops_is_counted(rig):
     dropped = rig.listener.kernel_drops()
     assert 0 < dropped < 100
     assert rig.listener.drain(rig.now) == 100 - dropped
+
+
+def test_a_kernel_that_does_not_tell_is_no_error(rig):
+    rig.server.close()
+    assert rig.listener.kernel_drops() is None
 
 
 def test_a_reload_takes_the_new_list_of_who_may_ask(rig):

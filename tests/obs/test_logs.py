@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from codns.obs.logs import EVENTS_MAX, Log
+from codns.obs.logs import EVENTS_MAX, LINE_MAX, Log
 
 START = 1_772_357_400.0  # 2026-03-01T09:30:00Z
 
@@ -233,3 +233,36 @@ def test_a_reader_that_does_not_read_is_not_waited_for():
         assert [line["number"] for line in lines] == list(range(written))  # whole ones
         log("info", "event", {"number": 100})
         assert json.loads(read.readline())["number"] == 100
+
+
+@pytest.mark.parametrize("layout", ["text", "json"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reason": "x" * 10_000, "server": "192.0.2.1#53"},
+        {"warnings": ["line is no nameserver"] * 1_000, "server": "192.0.2.1#53"},
+        {"reason": "\u202e" * 4_000, "server": "192.0.2.1#53"},
+    ],
+)
+def test_a_line_is_never_longer_than_a_pipe_takes_at_once(layout, fields):
+    """A pipe that has room has it for 4,096 bytes: a longer line would be waited for."""
+    log, stream, _ = made(layout=layout)
+    log("error", "it failed", fields)
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert 100 < len(line) <= LINE_MAX
+    assert "it failed" in line
+    assert "192.0.2.1#53" in line  # what is short is whole
+    assert "..." in line
+    if layout == "json":
+        assert set(json.loads(line)) == {"time", "level", "event", *fields}
+
+
+@pytest.mark.parametrize("layout", ["text", "json"])
+def test_a_line_of_too_many_fields_tells_at_least_the_event(layout):
+    log, stream, _ = made(layout=layout)
+    log("error", "it failed", {f"field{n}": "x" * 100 for n in range(100)})
+    line = stream.getvalue()
+    assert "it failed" in line
+    assert "too long" in line
+    assert len(line) <= LINE_MAX

@@ -295,3 +295,12 @@ def test_blocks_tell_a_leak_of_small_objects():
     assert len(kept) <= grown < len(kept) + 5_000
     del kept
     assert blocks() - before < 5_000
+
+
+def test_what_the_kernel_does_not_tell_is_left_out():
+    cluster = Cluster([answers(0.02)])
+    name = "codns_udp_kernel_drops_total"
+    assert samples(metrics_of(cluster, kernel_drops=7))[name] == 7
+    told = samples(metrics_of(cluster, kernel_drops=None))
+    assert name not in told
+    assert "codns_backlog_queries" in told
