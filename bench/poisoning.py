@@ -9,6 +9,11 @@ wrong field   right in all but one of: id, port, question, source. None may be a
 blind         id and port guessed. One in 65,536 times some 28,000 could not be seen in any time,
               so ids and ports are made few (the code is the same: only its randomness is replaced)
               and the share of attacks that succeed stands beside the computed one.
+letters       the same with letters in random case (DNS 0x20, `case_randomization`): all right but
+              the letters, and blind guesses at names of few letters, where chance can be seen. An
+              answer that is wrong in its letters only moves the exchange to TCP, so it is the last
+              of its attack: the computed share is that of hitting id and port, halved by each
+              letter.
 birthday      the forger makes many clients ask the same at once. Equal questions share one
               lookup (RULES 4.1), so it gains nothing beyond the four forms (DO, CD) of a question.
 """
@@ -28,17 +33,21 @@ from codns.core.model import Client, SendJob
 from codns.core.node import Node
 from codns.core.settings import Settings
 from codns.slave.exchange import Exchanges
-from codns.slave.guard import MISMATCHES
-from codns.wire.batch import frames, pack_job, unpack_result
+from codns.slave.guard import MISMATCHES, Guard
+from codns.slave.letters import Mixer
+from codns.wire.batch import FLAG_MIXED_CASE, RESULT, frames, pack_job, unpack_result
 from codns.wire.build import upstream_query
 from codns.wire.name import from_text, skip_name
 from codns.wire.query import parse_query
 
 FIELDS: Final = ("id", "port", "question", "source")
 GUESSES: Final = MISMATCHES - 1  # one more and the name is asked over TCP
+WAIT_S: Final = 10.0  # for what is there at once
 TRUE: Final = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1"
 FORGED: Final = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xcb\0\x71\x42"
 IDS: Final = 64  # of the blind attack, instead of 65,536
+LETTERS: Final = (1, 2, 4)  # of the names that are attacked blindly
+NAME: Final = "www.bank.example."
 PORTS_FILE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -46,6 +55,11 @@ def reply(query: bytes, record: bytes) -> bytes:
     """An answer of one record to `query`, without OPT."""
     question = query[12 : skip_name(query, 12) + 4]
     return query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + question + record
+
+
+def letters(name: str) -> int:
+    """How many bits random letters add to a name."""
+    return sum(character.isalpha() for character in name)
 
 
 def ask(name: str) -> bytes:
@@ -76,13 +90,32 @@ class Outcome:
         return self.computed / self.attacks
 
 
-class Rig:
-    """Exchanges with one nameserver, whose socket is the forger's. `few`: few ids."""
+def both() -> tuple[socket.socket, socket.socket]:
+    """A UDP socket, and one that listens on the same port."""
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            listener = socket.create_server(udp.getsockname())
+        except OSError:  # somebody has the same port for TCP
+            udp.close()
+        else:
+            listener.settimeout(WAIT_S)
+            return udp, listener
 
-    def __init__(self, seed: int = 1, *, few: bool = False, nofile: int = 0) -> None:
+
+class Rig:
+    """Exchanges with one nameserver, whose UDP socket is the forger's. `few`: few ids.
+
+    `mixed`: random letters, and a nameserver that speaks TCP, where no forger has a part.
+    """
+
+    def __init__(
+        self, seed: int = 1, *, few: bool = False, nofile: int = 0, mixed: bool = False
+    ) -> None:
         self.rng = random.Random(seed)
-        self.nameserver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.nameserver.bind(("127.0.0.1", 0))
+        self.flags = FLAG_MIXED_CASE if mixed else 0
+        self.nameserver, self.listener = both()
         self.elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.elsewhere.bind(("127.0.0.1", 0))
         self.epoll = select.epoll()
@@ -90,6 +123,7 @@ class Rig:
         self.exchanges = Exchanges(self.epoll, limit)
         if few:
             self.exchanges.ports.random = few_ids(self.rng).__next__
+            self.exchanges.mixer = Mixer(self.rng.randbytes)
         port = self.nameserver.getsockname()[1]
         self.exchanges.ports.add_server(0, f"127.0.0.1#{port}")
         self.names = 0
@@ -100,6 +134,7 @@ class Rig:
             self.exchanges.ports.close(port)
         self.epoll.close()
         self.nameserver.close()
+        self.listener.close()
         self.elsewhere.close()
 
     def warm(self) -> None:
@@ -118,7 +153,7 @@ class Rig:
         """Ask; what the nameserver received: (query, from where)."""
         self._ports = []
         for job, name in enumerate(names):
-            self.exchanges.take(pack_job(job, 0, 0, 20.0, ask(name)), 0)
+            self.exchanges.take(pack_job(job, 0, self.flags, 20.0, ask(name)), 0)
         self.received = [self.nameserver.recvfrom(4096) for _ in names]
         return self.received
 
@@ -139,9 +174,24 @@ class Rig:
         for query, there in self.received:
             self.nameserver.sendto(reply(query, TRUE), there)
         self.hear()
+        while self.exchanges.tcp.waiting:
+            self.answer_over_tcp()
         out, self.exchanges.out = self.exchanges.out, []
         buffer = b"".join(out)
-        return [unpack_result(buffer, start).body for _, start, _ in frames(buffer)]
+        found = [start for kind, start, _ in frames(buffer) if kind == RESULT]
+        return [unpack_result(buffer, start).body for start in found]
+
+    def answer_over_tcp(self) -> None:
+        """Let the next exchange have its answer, in the letters of its question."""
+        self.exchanges.tcp.turn()
+        connection, _ = self.listener.accept()
+        with connection:
+            connection.settimeout(WAIT_S)
+            self.hear()
+            query = connection.recv(4096)[2:]
+            answer = reply(query, TRUE)
+            connection.sendall(len(answer).to_bytes(2, "big") + answer)
+            self.hear()
 
 
 def wrong(rig: Rig, field: str, query: bytes, there: tuple[str, int]) -> None:
@@ -181,17 +231,43 @@ def wrong_field(rig: Rig, field: str, forged: int) -> Outcome:
     return outcome
 
 
-def blind(rig: Rig, attacks: int, *, equal: int = 1) -> Outcome:
-    """15 guesses of id and port against a question that is outstanding `equal` times."""
+def wrong_letters(rig: Rig, forged: int) -> Outcome:
+    """Answers with everything right but the case of one letter or more; one for each question."""
+    outcome = Outcome(forged=forged, attacks=forged)
+    rig.warm()
+    for _ in range(forged):
+        ((query, there),) = rig.begin([rig.name()])
+        end = skip_name(query, 12)
+        others = [at for at in range(12, end) if chr(query[at]).isalpha()]
+        changed = bytearray(query)
+        for at in rig.rng.sample(others, rig.rng.randrange(1, len(others) + 1)):
+            changed[at] ^= 0x20
+        rig.nameserver.sendto(reply(bytes(changed), FORGED), there)
+        rig.hear()
+        bodies = rig.answer_all()
+        outcome.accepted += FORGED in bodies
+        outcome.true += bodies == [TRUE]
+    return outcome
+
+
+def blind(rig: Rig, attacks: int, *, equal: int = 1, name: str = "") -> Outcome:
+    """15 guesses of id and port against a question that is outstanding `equal` times.
+
+    `name` is asked each time instead of a new one. The forger guesses its letters, too.
+    """
     outcome = Outcome()
     rig.warm()
+    mixer = Mixer(rig.rng.randbytes)
     for _ in range(attacks):
-        name = rig.name()
+        rig.exchanges.guard = Guard()  # it is one name: an attack must not make the next harder
+        name = name if rig.flags else rig.name()
         rig.begin([name] * equal)
         targets = {(query[:2], there) for query, there in rig.received}
         ports = sorted({*rig.ports(), *(there for _, there in rig.received)})
         for _ in range(GUESSES):
             query = bytes((0, rig.rng.randrange(IDS))) + ask(name)[2:]
+            if rig.flags:
+                query = mixer.mix(query)
             rig.nameserver.sendto(reply(query, FORGED), rig.rng.choice(ports))
         rig.hear()
         bodies = rig.answer_all()
@@ -199,7 +275,8 @@ def blind(rig: Rig, attacks: int, *, equal: int = 1) -> Outcome:
         outcome.forged += GUESSES
         outcome.accepted += FORGED in bodies
         outcome.true += bodies == [TRUE] * equal
-        outcome.computed += 1 - (1 - len(targets) / (len(ports) * IDS)) ** GUESSES
+        hit = 1 - (1 - len(targets) / (len(ports) * IDS)) ** GUESSES
+        outcome.computed += hit / 2 ** letters(name) if rig.flags else hit
     return outcome
 
 
@@ -234,6 +311,24 @@ def main() -> None:
             f"{done.true:,} of {done.attacks:,} true answers taken, {monotonic() - begun:.0f} s",
             flush=True,
         )
+    rig, begun = Rig(mixed=True), monotonic()
+    done = wrong_letters(rig, said.forged // 40)
+    rig.close()
+    print(
+        f"wrong letters  {done.forged:9,} forged, {done.accepted} accepted, "
+        f"{done.true:,} of {done.attacks:,} true answers taken over TCP, "
+        f"{monotonic() - begun:.0f} s",
+        flush=True,
+    )
+    for count in LETTERS:
+        rig = Rig(few=True, nofile=297, mixed=True)
+        done = blind(rig, said.attacks, name="1" + "x" * count + ".1.")
+        rig.close()
+        print(
+            f"letters   {done.attacks:,} attacks of {GUESSES} on a name of {count} of them: "
+            f"accepted {done.share:.5f}, computed {done.expected:.5f}",
+            flush=True,
+        )
     equal = asked_upstream(1000)
     for kind, times in (("blind", 1), ("birthday", equal)):
         rig = Rig(few=True, nofile=297)
@@ -249,7 +344,8 @@ def main() -> None:
     whole = 65536 * (high - low + 1)
     print(
         f"1,000 clients asking the same begin {equal} exchanges; with all ids and "
-        f"{high - low + 1:,} ports {GUESSES} guesses succeed with {GUESSES * equal / whole:.1e}"
+        f"{high - low + 1:,} ports {GUESSES} guesses succeed with {GUESSES * equal / whole:.1e}, "
+        f"with random letters of {NAME} with {GUESSES * equal / whole / 2 ** letters(NAME):.1e}"
     )
 
 

@@ -3,7 +3,10 @@
 One constant at a time takes other values; everything else stays. A value is better if times go
 down and load does not go up. `--only delay` and so on choose the constants.
 
-    delay       the initial delay: min(quantile, factor x another quantile) of local times
+    rule        how the initial delay follows local times: the rule that is (`SPENT`), a quantile,
+                a quantile bounded by a multiple of another, and constants
+    spent       the part of the budget that `adaptive` plans to spend
+    lately      paid queries that say whether help pays
     clamp       its least and greatest value
     budget      tokens a miss
     trickle     every so many lookups go to a failing nameserver
@@ -17,7 +20,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -79,18 +81,27 @@ def worse(name: str, adaptive: Row, codns2004: Row) -> list[str]:
 
 
 class Variant(NamedTuple):
-    """One value of one constant. `rule` is that of the initial delay."""
+    """One value of one constant. `rule` is another for the initial delay than core's."""
 
     label: str
     settings: tuple[tuple[str, object], ...] = ()
-    rule: tuple[int, float, int] | None = None
+    rule: tuple[float, float] | None = None
 
 
-def delays(*rules: tuple[int, float, int]) -> list[Variant]:
-    """min(first quantile, factor x second quantile)."""
+def rules(*given: tuple[float, float]) -> list[Variant]:
+    """The quantile that leaves a share above it; at most a factor x the median."""
     return [
-        Variant(f"min(p{first}, {factor:g} x p{second})", rule=(first, factor, second))
-        for first, factor, second in rules
+        Variant(f"p{100 - 100 * above:g}" + (f", {factor:g} x p50" if factor else ""),
+                rule=(above, factor))
+        for above, factor in given
+    ]  # fmt: skip
+
+
+def fixed(*delays: str) -> list[Variant]:
+    """The same delay always: both clamps at it."""
+    return [
+        Variant(delay, (("race.initial_delay", delay), ("race.initial_delay_min", delay)))
+        for delay in delays
     ]
 
 
@@ -100,10 +111,13 @@ def values(key: str, *given: object) -> list[Variant]:
 
 
 SWEEPS: Final[dict[str, list[Variant]]] = {
-    "delay": delays(
-        (97, 3, 50), (97, 6, 50), (97, 10, 50), (97, 1000, 50), (95, 1000, 50), (90, 1000, 50),
-        (85, 1000, 50), (95, 1.5, 75), (95, 2, 75), (95, 3, 75), (90, 2, 75),
-    ),
+    "rule": [
+        Variant("budget"),
+        *rules((0.03, 3), (0.03, 0), (0.05, 0), (0.08, 0), (0.15, 0)),
+        *fixed("10ms", "50ms", "200ms"),
+    ],
+    "spent": values("constants.initial_delay.SPENT", 0.3, 0.5, 0.8, 0.9, 1.0),
+    "lately": values("constants.budget._FADING", 1 - 1 / 8, 1 - 1 / 32, 1 - 1 / 128),
     "clamp": [
         *values("race.initial_delay_min", "1ms", "10ms", "20ms", "50ms"),
         *values("race.initial_delay", "100ms", "200ms", "400ms"),
@@ -117,39 +131,37 @@ SWEEPS: Final[dict[str, list[Variant]]] = {
 
 
 @contextmanager
-def ruled(rule: tuple[int, float, int] | None) -> Iterator[None]:
+def ruled(rule: tuple[float, float] | None) -> Iterator[None]:
     """Let `adaptive` follow another rule meanwhile."""
     if rule is None:
         yield
         return
     usual: Callable[[Adaptive, float], None] = Adaptive._refresh
-    first, factor, second = rule
+    above, factor = rule
 
     def refresh(self: Adaptive, now: float) -> None:
-        self._changes, self._refreshed = 0, now
-        times = sorted(self._times)
-        limit = len(times) // initial_delay.UNFINISHED_PART
-        if limit:
-            high = initial_delay._quantile(times, first)
-            for begun in islice(self._open.values(), limit):
-                if now - begun <= high:
-                    break
-                times.append(now - begun)
-            times.sort()
-        self._samples = len(times)
-        if times:
-            self._p97 = initial_delay._quantile(times, first)
-            self._p50 = initial_delay._quantile(times, second)
-        wanted = min(self._p97, factor * self._p50)
-        if self._samples < initial_delay.SAMPLES_MIN:
-            wanted = initial_delay.DELAY_FIRST_S
-        self._delay = self._clamped(wanted)
+        share, self._budget = self._budget, _Planned(above)  # type: ignore[assignment]
+        usual(self, now)
+        self._budget = share
+        if factor and self._samples >= initial_delay.SAMPLES_MIN:
+            self._delay = self._clamped(min(self._delay, factor * self._median))
 
     Adaptive._refresh = refresh  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Adaptive._refresh = usual  # type: ignore[method-assign, assignment]
+        Adaptive._refresh = usual  # type: ignore[method-assign]
+
+
+class _Planned:
+    """Stands for a budget that makes `adaptive` leave this share above its delay."""
+
+    def __init__(self, above: float) -> None:
+        self.share = above / initial_delay.SPENT
+
+    def pays(self, _now: float) -> float:
+        """As far as the delay is concerned, help never pays."""
+        return 0.0
 
 
 def one(job: tuple[str, str, Variant, int]) -> Row:

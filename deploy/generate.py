@@ -28,7 +28,7 @@ from codns.cli import main
 from codns.config import schema, units
 
 CONF: Final = Path(__file__).resolve().parent.parent / "conf" / "codns.yaml"
-_KEY: Final = re.compile(r"^(?P<indent> *)(?P<key>[a-z_]+):(?: (?P<value>.*))?$")
+_KEY: Final = re.compile(r"^(?P<indent> *)(?P<key>[a-z0-9_]+):(?: (?P<value>.*))?$")
 
 ABOUT: Final = """\
 codns answers the DNS queries of this host: a caching forwarder in front of the site's own

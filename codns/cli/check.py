@@ -95,7 +95,9 @@ def _rows(config: Config, here: site.Site) -> list[tuple[str, str]]:
     rows = [
         ("listen", f"{', '.join(config.listen)} (UDP and TCP)"),
         ("allow", ", ".join(config.allow)),
+        ("rate limit", _limit(config)),
         ("nameservers", f"{servers} (from {here.origin})"),
+        ("letters", "random (0x20)" if config.case_randomization else "lower case"),
         ("slaves", str(config.slaves)),
         ("private zones", f"{len(here.private_zones)}{from_auto}"),
         ("cache", ", ".join(kept)),
@@ -109,6 +111,15 @@ def _rows(config: Config, here: site.Site) -> list[tuple[str, str]]:
         asked = "the site's nameservers" if isinstance(own, str) else ", ".join(own)
         rows.append((f"zone {zone}", asked + ("" if settings.peers else ", no peers")))
     return rows
+
+
+def _limit(config: Config) -> str:
+    limit = config.rate_limit
+    if limit.queries is None:
+        return "none"
+    clients = f"for an IPv4 /{limit.ipv4_prefix} or IPv6 /{limit.ipv6_prefix}"
+    free = f", not for {', '.join(limit.exempt)}" if limit.exempt else ""
+    return f"{limit.queries} queries/s, {rules.burst_of(limit)} at once, {clients}{free}"
 
 
 def _web(config: Config) -> str:

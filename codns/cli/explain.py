@@ -178,7 +178,7 @@ def _delay(delay: Told, path: Told) -> str:
     if path["state"] == "failing":
         return text + ": the local path is failing, so peers go first"
     if delay.get("samples"):
-        at = f"p50 {took(delay['p50'])}, p97 {took(delay['p97'])}"
+        at = f"{delay['above']:.0%} took longer, the median {took(delay['median'])}"
         return f"{text}: of {delay['samples']} local lookups {at}"
     if "clean" in delay:
         won = f"peers won {delay['remote_won']} of the last {delay['of']}"
@@ -198,6 +198,7 @@ def _schedule(wait: float | None, spread: float, most: int) -> str:
 def _budget(budget: Told) -> Cell:
     text = f"{budget['tokens']:.1f} of {budget['capacity']:.0f} tokens, {budget['per_miss']:g}"
     text += f" for each miss; {budget['taken']} taken, {budget['refunded']} given back"
+    text += f", lately {budget['pays']:.0%}"
     if budget["denied"]:
         text += f", {budget['denied']} times none was left"
     return text, "" if budget["tokens"] >= 1 else "warn"

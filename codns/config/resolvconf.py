@@ -14,6 +14,7 @@ one address (old forms like 127.1 too) and what follows it is ignored, the last 
      file that holds only ourselves is taken for such a one.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Collection
@@ -28,6 +29,7 @@ FILE_SIZE_MAX: Final = 1 << 16
 NAMESERVERS_MAX: Final = 16  # each costs every slave 512 sockets (RULES 9.2)
 SEARCH_MAX: Final = 64
 INSTALLED: Final = b"# codns-resolvconf:"  # how the file begins that cli/resolvconf.sh writes
+_OWN_LIMITS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # nothing is wrong with the file
 STUB_ADDRESSES: Final = frozenset({"127.0.0.53", "127.0.0.54"})  # systemd-resolved(8)
 
 
@@ -54,7 +56,8 @@ class Discovery(NamedTuple):
     """What was found. `source` is the file the nameservers are from.
 
     `search` holds every search and domain entry on the way, for the private zones. A change of
-    any file in `watched` (existing or not) may change the outcome.
+    any file in `watched` (existing or not) may change the outcome. `unread`: for want of a
+    descriptor or memory a file was not read: what it says is not known.
     """
 
     nameservers: list[str]
@@ -62,6 +65,7 @@ class Discovery(NamedTuple):
     warnings: list[str]
     source: Path
     watched: tuple[Path, ...]
+    unread: bool
 
 
 def is_local(address: str) -> bool:
@@ -200,7 +204,7 @@ def discover(
     if not nameservers:
         search.warnings.append("no nameserver found: set nameservers in the configuration")
     watched = (path, places.uplink, places.original)
-    return Discovery(nameservers, search.domains, search.warnings, source, watched)
+    return Discovery(nameservers, search.domains, search.warnings, source, watched, search.unread)
 
 
 class _Search:
@@ -213,6 +217,7 @@ class _Search:
         self.warnings: list[str] = []
         self.only_own = False  # there were nameservers, all of them ourselves
         self.uplink_used = False
+        self.unread = False
 
     def look(self, path: Path) -> list[str]:
         """Return the usable nameservers of a file, by way of resolved's if it is a stub's."""
@@ -244,6 +249,7 @@ class _Search:
             conf = read(path)
         except OSError as error:
             self.warnings.append(f"{path}: {error.strerror}")
+            self.unread = self.unread or error.errno in _OWN_LIMITS
             return None
         self.domains.extend(name for name in conf.domains if name not in self.domains)
         self.warnings.extend(f"{path}: {warning}" for warning in conf.warnings)

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from codns.config.problems import Problem, join
-from codns.config.schema import Config, PeersSettings
+from codns.config.schema import Config, PeersSettings, RateSettings
 from codns.config.units import HOUR, format_duration, is_name, parse_endpoint, split_server
 
 NAMES_MAX: Final = 256  # each is asked for every 30 s at the most: 10 queries a second
@@ -41,6 +41,11 @@ def contradictions(config: Config, wrong: Container[str] = ()) -> Iterator[Probl
             yield from _servers(path, settings.nameservers, config.listen)
 
 
+def burst_of(limit: RateSettings) -> int:
+    """Return how many queries a client may ask at once: two seconds' worth, if auto."""
+    return 2 * (limit.queries or 0) if limit.burst == "auto" else limit.burst
+
+
 def warnings(config: Config) -> list[str]:
     """Return what works but is seldom meant."""
     said = [
@@ -50,12 +55,32 @@ def warnings(config: Config) -> list[str]:
     ]
     if config.cache.min_ttl > HOUR:
         said.append("cache.min_ttl: over 1h keeps addresses that services have left long ago")
+    said += _unlimited(config)
     peers, http = config.peers, config.http
     if peers.listen:
         said += _seldom_meant(peers, peers.listen)
     if http.listen and http.details and not is_loopback(parse_endpoint(http.listen)[0]):
         said.append(f"http.details: whoever reaches {http.listen} sees what names are asked for")
     return said
+
+
+def _unlimited(config: Config) -> Iterator[str]:
+    """Yield why a rate limit that was written down limits nobody."""
+    limit = config.rate_limit
+    if limit.queries is None:
+        if limit != RateSettings():
+            yield "rate_limit: without rate_limit.queries nobody is limited"
+        return
+    exempt = [ipaddress.ip_network(text) for text in limit.exempt]
+    if all(any(_within(network, free) for free in exempt) for network in config.allow):
+        yield "rate_limit.exempt: holds all of allow, so nobody is limited"
+
+
+def _within(network: str, other: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    inner = ipaddress.ip_network(network)
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and inner.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and inner.subnet_of(other)
 
 
 def is_loopback(host: str) -> bool:

@@ -36,6 +36,20 @@ Auto = Literal["auto"]
 Servers = tuple[Annotated[str, Nameserver()], ...]
 
 
+class RateSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one client may ask (RULES 1.1); UDP and TCP are counted apart."""
+
+    # Queries a second of one client; null: no limit.
+    queries: Annotated[int, Count(1, 1_000_000)] | None = None
+    # So many at once, after it was quiet; auto: what comes in two seconds.
+    burst: Auto | Annotated[int, Count(1, 10_000_000)] = "auto"
+    # Addresses with as many leading bits in common are one client.
+    ipv4_prefix: Annotated[int, Count(16, 32)] = 32
+    ipv6_prefix: Annotated[int, Count(48, 128)] = 64
+    # Networks that are not limited.
+    exempt: tuple[Annotated[str, Subnet()], ...] = ()
+
+
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is kept of answers, and how long (RULES 3)."""
 
@@ -125,12 +139,18 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     listen: tuple[Annotated[str, Listen()], ...] = ("127.0.0.1:53", "[::1]:53")
     # Networks that may ask; others get no answer at all.
     allow: tuple[Annotated[str, Subnet()], ...] = ("127.0.0.0/8", "::1/128")
+    rate_limit: RateSettings = RateSettings()
     # The site's nameservers, as "address#port"; auto: from resolv.conf, codns itself left out.
     nameservers: Auto | Servers = "auto"
+    # Ask nameservers in random upper and lower case and want it back (DNS 0x20): a bit more to
+    # guess for each letter of a name. unbound: use-caps-for-id.
+    case_randomization: bool = False
     # Worker processes that talk to nameservers.
     slaves: Auto | Annotated[int, Count(1, 64)] = "auto"
     # Zones that stay at this site; auto: search domains, reverse of private ranges, lan ...
     private_zones: Auto | tuple[Annotated[str, Zone()], ...] = "auto"
+    # What a query gets that is one too many: SERVFAIL (EDE 0), or nothing. Over TCP SERVFAIL.
+    overload: Literal["servfail", "drop"] = "servfail"
     zones: dict[Annotated[str, Zone()], ZoneSettings] = field(default_factory=dict)
     cache: CacheSettings = CacheSettings()
     race: RaceSettings = RaceSettings()

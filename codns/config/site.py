@@ -21,7 +21,7 @@ class Site(NamedTuple):
 
     `nameservers` as "192.0.2.1#53", `origin` is where they are from (a file's path or
     "configuration"); `zones` and `private_zones` by lower-case wire name; `watched` are the files
-    whose change calls for another look.
+    whose change calls for another look. `unread`: one of them could not be read for now.
     """
 
     nameservers: tuple[str, ...]
@@ -30,6 +30,7 @@ class Site(NamedTuple):
     private_zones: tuple[bytes, ...]
     warnings: tuple[str, ...]
     watched: tuple[Path, ...]
+    unread: bool = False
 
 
 def resolve(config: Config, places: Places | None = None) -> Site:
@@ -56,6 +57,7 @@ def resolve(config: Config, places: Places | None = None) -> Site:
         zones,
         warnings,
         found.watched if found else (),
+        found.unread if found else False,
     )
 
 

@@ -1,11 +1,14 @@
 """Answers to those who wait for a lookup: each waiter gets exactly one."""
 
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Final
 
 from codns.core import stale
 from codns.core.lookup import Lookup, Waiter
 from codns.core.model import Answer, Source
+from codns.core.portions import Portions, is_many
 from codns.core.slow_names import SLOW_S, Slow
 from codns.core.state import State
 from codns.wire import const
@@ -25,18 +28,33 @@ def give(
     """Give an answer (rcode, AD, counts, records) to everybody who waits."""
     waiters = lookup.waiters
     _note_slow(state, lookup, source, now)
-    rcode, ad, ancount, nscount = said
-    durations, leave, out = state.stats.duration[source], state.leave, state.out
-    for client, query, arrived in waiters.values():
-        size_max = query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX
-        wire = plain_answer(
-            query, rcode, ad and (query.do or query.ad), ancount, nscount, body, size_max
-        )
-        leave(client)
-        durations.add(now - arrived)
-        out.append(_new(Answer, (client, wire)))
-    state.stats.rcodes[source][rcode & const.RCODE] += len(waiters)
+    state.stats.rcodes[source][said[0] & const.RCODE] += len(waiters)
+    if is_many(len(waiters), len(body)):
+        one = partial(_give, state, said, body, source)
+        Portions(state.timers, waiters.values(), len(body), one).fire(now)
+    else:
+        for waiter in waiters.values():
+            _give(state, said, body, source, waiter, now)
     waiters.clear()
+
+
+def _give(
+    state: State,
+    said: tuple[int, bool, int, int],
+    body: bytes,
+    source: Source,
+    waiter: Waiter,
+    now: float,
+) -> None:
+    client, query, arrived = waiter
+    rcode, ad, ancount, nscount = said
+    size_max = query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX
+    wire = plain_answer(
+        query, rcode, ad and (query.do or query.ad), ancount, nscount, body, size_max
+    )
+    state.leave(client)
+    state.stats.duration[source].add(now - arrived)
+    state.out.append(_new(Answer, (client, wire)))
 
 
 def give_stale(state: State, lookup: Lookup, now: float) -> None:
@@ -47,33 +65,60 @@ def give_stale(state: State, lookup: Lookup, now: float) -> None:
         return
     _note_slow(state, lookup, "stale", now)
     stale.mark(entry, now)
-    for waiter in lookup.waiters.values():
-        wire = stale.stale_answer(waiter.query, waiter.client, entry)
-        _deliver(state, waiter, wire, "stale", now)
     lookup.answered = lookup.answered or bool(lookup.waiters)
-    lookup.waiters.clear()
+    body = stale.stale_body(entry) if lookup.waiters else b""
+
+    def deliver(waiter: Waiter, now: float) -> None:
+        wire = stale.stale_answer(waiter.query, waiter.client, entry, body)
+        _deliver(state, waiter, wire, "stale", now)
+
+    _to_all(state, lookup.waiters, len(body), deliver, now)
 
 
 def give_error(state: State, lookup: Lookup, rcode: int, now: float) -> None:
     """Nothing will come: everybody who waits is told."""
     _note_slow(state, lookup, "error", now)
-    for waiter in lookup.waiters.values():
+
+    def deliver(waiter: Waiter, now: float) -> None:
         _deliver_error(state, lookup, waiter, rcode, now)
-    lookup.waiters.clear()
+
+    _to_all(state, lookup.waiters, 0, deliver, now)
+
+
+def _to_all(
+    state: State,
+    waiters: dict[tuple[object, int, bytes], Waiter],
+    size: int,
+    deliver: Callable[[Waiter, float], None],
+    now: float,
+) -> None:
+    """Let everybody who waits have an answer of `size` octets: at once, if they are not many."""
+    if is_many(len(waiters), size):
+        Portions(state.timers, waiters.values(), size, deliver).fire(now)
+    else:
+        for waiter in waiters.values():
+            deliver(waiter, now)
+    waiters.clear()
 
 
 def expire(state: State, lookup: Lookup, deadline_s: float, now: float) -> None:
     """Tell those who have waited for `deadline_s`, oldest first."""
-    noted = False
-    while lookup.waiters:
-        key, waiter = next(iter(lookup.waiters.items()))
+    waiters = lookup.waiters
+    over = {}
+    for key, waiter in waiters.items():
         if now < waiter.arrived + deadline_s:
-            return
-        if not noted:
-            _note_slow(state, lookup, "error", now)
-            noted = True
-        del lookup.waiters[key]
+            break
+        over[key] = waiter
+    if not over:
+        return
+    _note_slow(state, lookup, "error", now)
+    for key in over:
+        del waiters[key]
+
+    def deliver(waiter: Waiter, now: float) -> None:
         _deliver_error(state, lookup, waiter, const.SERVFAIL, now, deadline=True)
+
+    _to_all(state, over, 0, deliver, now)
 
 
 def _deliver_error(

@@ -15,6 +15,10 @@ plain rate limit would stop help that pays. So (RULES 5.6):
 
 Whether a win was by 10 ms is known 10 ms after it, not when the slow local attempt ends: tokens
 come back through `Claims`. Tokens are counted in thousandths, as integers: ten tenths are one.
+
+How many of the last paid queries gave their token back (`pays`) tells what the next will be worth.
+The policy `adaptive` chooses its delay by it, so that the tokens are rarely used up: who is denied
+one is as likely as not the client that waits longest.
 """
 
 from enum import IntEnum
@@ -27,8 +31,10 @@ CAPACITY: Final = 50  # RULES 5.6: tokens
 THIRD: Final = 3  # the attempt that has to leave half of the burst to others
 THIRD_MIN: Final = 25  # RULES 5.6: half of the capacity
 WIN_MARGIN_S: Final = 0.010  # RULES 5.6: less is the noise of two event loops
+LATELY: Final = 32  # paid queries that `pays` looks back on, in the mean; CoDNS 3.2 counts as many
 
 _TOKEN: Final = 1000
+_FADING: Final = 1 - 1 / LATELY
 
 
 class Payment(IntEnum):
@@ -42,7 +48,17 @@ class Payment(IntEnum):
 class Budget:
     """The tokens of one node."""
 
-    __slots__ = ("_capacity", "_claims", "_earned", "_tokens", "denied", "refunded", "taken")
+    __slots__ = (
+        "_asked",
+        "_capacity",
+        "_claims",
+        "_earned",
+        "_helped",
+        "_tokens",
+        "denied",
+        "refunded",
+        "taken",
+    )
 
     def __init__(self, share: float = SHARE) -> None:
         self._earned = round(share * _TOKEN)
@@ -50,6 +66,8 @@ class Budget:
         self._capacity = CAPACITY * _TOKEN if self._earned else 0
         self._tokens = self._capacity
         self._claims = Claims()
+        self._asked = 0.0  # paid queries lately, older ones counting less
+        self._helped = 0.0  # those of them that gave their token back
         self.taken = 0
         self.refunded = 0
         self.denied = 0
@@ -64,6 +82,19 @@ class Budget:
     def capacity(self) -> float:
         """How many tokens there are at most."""
         return self._capacity / _TOKEN
+
+    @property
+    def share(self) -> float:
+        """How many tokens a miss earns: the waste that is allowed, of all misses."""
+        return self._earned / _TOKEN
+
+    def pays(self, now: float) -> float:
+        """Return the share of paid queries that helped lately; 0 before there were any.
+
+        One more is counted that did not help, so that it never reaches 1.
+        """
+        self._settle(now)
+        return min(self._helped / (self._asked + 1.0), LATELY / (LATELY + 1.0))
 
     def tokens(self, now: float) -> float:
         """Return what is there, in tokens."""
@@ -85,6 +116,8 @@ class Budget:
             return Payment.DENIED
         self._tokens -= _TOKEN
         self.taken += 1
+        self._asked = self._asked * _FADING + 1.0
+        self._helped *= _FADING
         return Payment.PAID
 
     def won(self, now: float) -> int:
@@ -103,15 +136,22 @@ class Budget:
             self._refund(1)
 
     def refund(self) -> None:
-        """A paid query won after the local attempt had failed, or never left after all."""
+        """A paid query won after the local attempt had failed."""
         self._refund(1)
+
+    def declined(self) -> None:
+        """The peer was BUSY: the query cost nothing, and says nothing of what others will."""
+        self._asked = max(self._asked - 1.0, 0.0) / _FADING
+        self._helped /= _FADING
+        self._give_back(1)
 
     def explain(self, now: float) -> dict[str, object]:
         """Return the figures for `codns explain` and the status page."""
         return {
             "tokens": self.tokens(now),
             "capacity": self.capacity,
-            "per_miss": self._earned / _TOKEN,
+            "per_miss": self.share,
+            "pays": self.pays(now),
             "taken": self.taken,
             "refunded": self.refunded,
             "denied": self.denied,
@@ -124,5 +164,9 @@ class Budget:
             self._refund(count)
 
     def _refund(self, count: int) -> None:
+        self._helped += count
+        self._give_back(count)
+
+    def _give_back(self, count: int) -> None:
         self.refunded += count
         self._tokens = min(self._tokens + count * _TOKEN, self._capacity)

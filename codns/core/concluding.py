@@ -10,7 +10,7 @@ from codns.core.cache import Entry
 from codns.core.keeping import keep, keep_remote
 from codns.core.lookup import Lookup
 from codns.core.messages import QueryReply
-from codns.core.peer_state import Peer
+from codns.core.remote import RemoteAttempt
 from codns.wire import const
 from codns.wire.batch import Result
 from codns.wire.outcome import Outcome
@@ -45,6 +45,14 @@ def held_too_long(lookup: Lookup, deadline_s: float, now: float) -> bool:
         return False
     oldest = next(iter(lookup.waiters.values()))
     return now >= oldest.arrived + deadline_s and lookup.race.give_held(now)
+
+
+def outvoted(lookup: Lookup, now: float) -> bool:
+    """A peer's denial that is held is better than what another peer once said: it wins."""
+    stale, race = lookup.stale, lookup.race
+    if stale is None or race is None or stale.meta.origin != "peer" or stale.meta.negative:
+        return False
+    return race.give_held(now)
 
 
 def close(resolver: "Resolver", lookup: Lookup) -> None:
@@ -111,7 +119,7 @@ def late(resolver: "Resolver", lookup: Lookup, result: Result, now: float) -> No
 
 
 def remote_won(
-    resolver: "Resolver", lookup: Lookup, reply: QueryReply, peer: Peer, now: float
+    resolver: "Resolver", lookup: Lookup, reply: QueryReply, attempt: RemoteAttempt, now: float
 ) -> None:
     """A peer's answer is the first."""
     state, fleet, side = resolver.state, resolver.fleet, lookup.side
@@ -120,11 +128,11 @@ def remote_won(
         # It is not tried again, but its silence counts: the next lookup goes to another server
         state.timers.set(lookup, lookup.retransmit_at)
     # RULES 2.2: AD is worth what both nodes' nameservers are
-    ad = reply.ad and peer.validates and fleet is not None and fleet.validating(now)
+    ad = reply.ad and attempt.peer.validates and fleet is not None and fleet.validating(now)
     if lookup.stale is not None:
         lookup.stale.refreshing = False
     kept = replace(reply, ad=ad) if ad != reply.ad else reply
-    entry, body = keep_remote(state, lookup.key, kept, now)
+    entry, body = keep_remote(state, lookup.key, kept, attempt.sent, now)
     if entry is not None and fleet is not None and side is not None:
         fleet.stored(entry, side)
     said = (reply.rcode, ad, reply.ancount, reply.nscount)

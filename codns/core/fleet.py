@@ -26,7 +26,7 @@ from codns.core.peer_state import Peer, Why
 from codns.core.peering import Peering
 from codns.core.private import PrivateNames, holds_private_address
 from codns.core.race import Race
-from codns.core.remote import Event, RemoteAttempt
+from codns.core.remote import ATTEMPTS_MAX, Event, RemoteAttempt
 from codns.core.settings import PeerSettings, Settings
 from codns.core.side import Side
 from codns.core.slow_domains import SlowDomains
@@ -38,7 +38,6 @@ from codns.wire.name import to_text
 from codns.wire.outcome import Outcome
 from codns.wire.soa import soa_owner
 
-ATTEMPTS_MAX: Final = 8_192  # remote queries in flight: as many as clients may wait
 RECENT_MAX: Final = 64  # races kept for `explain`: some seconds of a busy node, 2 KiB each
 RELIEVED_MAX: Final = 20_000  # peers' answers that are asked anew after an outage; 60 s of them
 REFRESH_AT_HIT: Final = -1.0  # `Entry.recheck` of such an answer
@@ -84,7 +83,7 @@ class Fleet:
         self.remote_max = settings.race_max_remote
         self.sides: dict[bytes, Side] = {}  # by zone; _DEFAULT for all names without one
         self.counts = FleetStats()
-        self.replied_at = -inf  # when a peer last answered a query
+        self.replied_at = -inf  # when a peer last answered a query, whatever it said but nonsense
         self.recent: deque[Recent] = deque(maxlen=RECENT_MAX)
         self.relieved: deque[Entry] = deque(maxlen=RELIEVED_MAX)
         self.on_health: Callable[[bool, float], None] = _nothing
@@ -110,7 +109,7 @@ class Fleet:
                 continue
             side = known.get(zone)
             if side is None or changed:
-                made = make(policy[0], self.times, policy[1], policy[2])
+                made = make(policy[0], self.times, self.budget, policy[1], policy[2])
             if side is None:
                 rng = random.Random(self._rng.getrandbits(64))
                 side = Side(servers, made, rng, now, probing=settings.probe)
@@ -168,9 +167,7 @@ class Fleet:
         if isinstance(candidates, str):
             if not lookup.unhelped:
                 self.counts.suppressed[candidates] += 1
-            if (
-                candidates == "no_peer"
-            ):  # there may be one soon: after a start, or a lost heartbeat
+            if candidates == "no_peer":  # there may be one soon: after a start, a lost heartbeat
                 lookup.unhelped = True
                 lookup.race_at = now + max(2 * (now - lookup.begun_at), self.times.spread())
             return None
@@ -192,7 +189,7 @@ class Fleet:
             return "failed"
         if self.slow.blocked(name, now, failing=failing):
             return "slow_domain"
-        if len(self.attempts) >= ATTEMPTS_MAX:
+        if self.crowded():
             return "overload"
         validating = not key[-1] & _CD and self.validating(now)
         return self.neighbours.eligible(name, now, validating=validating) or "no_peer"
@@ -207,6 +204,10 @@ class Fleet:
         if side is None or not side.failing:
             return False
         return isinstance(self._candidates(key, side, failing=True, now=now), str)
+
+    def crowded(self) -> bool:
+        """No more queries may be under way to peers."""
+        return len(self.attempts) >= ATTEMPTS_MAX
 
     def keep_fit(self, candidates: list[Peer], lookup: Lookup, now: float) -> None:
         """Leave out who may not be asked any more: all if nobody waits or it is private now."""
@@ -334,7 +335,6 @@ class Fleet:
         if attempt is None or attempt.peer.address != peer:
             self.counts.strays += 1  # too late, or never asked
             return
-        self.replied_at = now
         attempt.race.replied(reply.id, attempt, reply, now)
 
     # -- the judgement --------------------------------------------------------------------------

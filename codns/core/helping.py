@@ -14,6 +14,7 @@ word, or errors and poison would travel through the fleet. Rules, in order (RULE
 """
 
 from collections import deque
+from functools import partial
 from math import ceil, inf
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from codns.core.lookup import Lookup
 from codns.core.messages import Query, QueryReply, Status
 from codns.core.model import SendPeer
 from codns.core.neighbour_returns import Alarm
+from codns.core.portions import SEALED_SIZE, Portions, is_many
 from codns.core.remote import REMOTE_TIMEOUT_S
 from codns.core.resolver import LOOKUPS_MAX, Resolver
 from codns.core.serving import Busy, Refusal, Serving, Start
@@ -126,28 +128,37 @@ class Helping:
         """A usable local answer for those who ask; its zone may have been learned meanwhile."""
         if not private and lookup.askers:
             private = self._fleet.private.is_private(lookup.key[:-5], now)
-        for asker in self._askers(lookup):
-            if private:
-                self._fail(asker.peer, asker.id, Outcome.REFUSED, "refused")
-            else:
-                self._reply(
-                    asker.peer,
-                    QueryReply(
-                        asker.id,
-                        Status.ANSWER,
-                        result.outcome,
-                        result.rcode,
-                        result.ad,
-                        result.soa,
-                        result.ttl if result.cacheable else 0,
-                        result.ancount,
-                        result.nscount,
-                        result.body,
-                        result.offsets,
-                    ),
-                    "answered",
-                )
-            self._finished(asker, now, served=not private)
+        askers = self._askers(lookup)
+        one = partial(self._tell, result, private)
+        size = SEALED_SIZE * len(result.body)
+        if is_many(len(askers), size):
+            Portions(self._state.timers, askers, size, one).fire(now)
+        else:
+            for asker in askers:
+                one(asker, now)
+
+    def _tell(self, result: Result, private: bool, asker: Asker, now: float) -> None:
+        if private:
+            self._fail(asker.peer, asker.id, Outcome.REFUSED, "refused")
+        else:
+            self._reply(
+                asker.peer,
+                QueryReply(
+                    asker.id,
+                    Status.ANSWER,
+                    result.outcome,
+                    result.rcode,
+                    result.ad,
+                    result.soa,
+                    result.ttl if result.cacheable else 0,
+                    result.ancount,
+                    result.nscount,
+                    result.body,
+                    result.offsets,
+                ),
+                "answered",
+            )
+        self._finished(asker, now, served=not private)
 
     def failed(self, lookup: Lookup, outcome: Outcome, now: float) -> None:
         """No usable answer, or none in time."""

@@ -13,20 +13,29 @@ one spare query, never an answer, so it may follow the local path closely. Four 
      0 to 200); a local win with a peer asked leaves it
   It starts at 200 ms.
 
-`adaptive`, the default (RULES 5.5): clamp(min(p97, 3 x p50), 10 ms, 200 ms) of the last 256 local
-misses sent while not failing; 50 ms before 32 of them; 0 while failing.
-  - p97 alone asks a peer for 3 % of misses; a plain p95 runs to the clamp just when 5 % fail, and
-    so does p97 a little later. 3 x p50 holds it: half of the misses would have to fail.
+`adaptive`, the default: the earliest delay whose waste the budget can bear. Rules, in order:
+  1. the local path is failing        -> 0
+  2. under 32 samples                 -> 50 ms (RULES 5.5)
+  3. else the quantile of the last 256 local misses that leaves a share s above it, within
+     10..200 ms, where s = 0.8 x `race.budget` / (1 - p), and p is the share of remote queries
+     that helped lately (`Budget.pays`): s lookups of 100 ask a peer, s x (1 - p) of them in vain,
+     and that is four fifths of what the budget allows.
+So on a healthy nameserver, where hardly any help pays, a peer is asked for the slowest 8 to 10 %;
+where help pays it is asked for more, and sooner, until it does not. Waste is the thing that is
+held constant, whatever the distribution: a quantile alone runs to the clamp just when that share
+of queries fails, and a multiple of the median asks for everything that a nameserver does not have
+in its cache (3 x p50 did: 10 ms, 40 % of misses asked, the budget gone when it was needed; p99 on
+`sporadic` 544 ms, now 413; `python -m bench.simulation policies`, TUNING.md). Further:
   - cached answers of our own never enter (1 ms each would make the delay collapse).
   - a miss still unfinished counts as at least its age (a censored sample), or an estimate that
-    sees only answers never learns of silence. One younger than the p97 of the finished says
+    sees only answers never learns of silence. One younger than the quantile of the finished says
     nothing about it yet: counted, hundreds in flight would pass for hundreds of quick answers.
     At most a quarter as many unfinished as finished ones count, the oldest first: more means a
     stall, which RULES 6.2 judges within 300 ms, and the delay must not run to its clamp meanwhile.
   A fixed delay is this policy with `initial_delay_min` equal to `initial_delay`.
 
 `off` never asks peers. `shadow` decides as `adaptive` does, so that races are timed and counted,
-but nothing is sent: `sends` is false.
+but nothing is sent: `sends` is false. Whether help would have paid it cannot know, so p is 0.
 
 Which lookups are fed: those of clients that went to the local nameserver and were not answered
 from the cache. `begin` and `end` enclose the local attempt; `remote_won` or `local_won` tells how
@@ -36,6 +45,7 @@ the race went. A lookup nobody answered tells nothing.
 from itertools import islice
 from typing import ClassVar, Final
 
+from codns.core.budget import Budget
 from codns.core.gaps import RemoteTimes
 
 DELAY_MAX_S: Final = 0.200  # race.initial_delay; CoDNS 3.2
@@ -45,10 +55,10 @@ CLEAN_RUN: Final = 32  # CoDNS 3.2
 RECENT: Final = 16  # CoDNS 3.2
 RECENT_REMOTE_MAX: Final = 8  # CoDNS 3.2: more than half
 
-SAMPLES_MAX: Final = 256  # RULES 5.5: p97 is then the 8th slowest
-SAMPLES_MIN: Final = 32  # RULES 5.5: p97 is the slowest of them
+SAMPLES_MAX: Final = 256  # RULES 5.5: 8 % are then the 20 slowest
+SAMPLES_MIN: Final = 32  # RULES 5.5
 DELAY_FIRST_S: Final = 0.050  # RULES 5.5
-MEDIANS: Final = 3  # RULES 5.5
+SPENT: Final = 0.8  # of the budget's share: the rest is for bursts (bench/TUNING.md)
 UNFINISHED_PART: Final = 4  # one unfinished miss in so many finished ones counts: see above
 OPEN_MAX: Final = 16_384  # misses in flight that are watched: as many as there are lookups
 REFRESH_AFTER: Final = 64  # samples: a quarter of the window, so that a sort is 0.5 us a lookup
@@ -170,13 +180,14 @@ class Adaptive(InitialDelay):
     """Follows the local path's own distribution of times."""
 
     __slots__ = (
+        "_above",
+        "_budget",
         "_changes",
         "_delay",
         "_delay_max",
         "_delay_min",
+        "_median",
         "_open",
-        "_p50",
-        "_p97",
         "_position",
         "_refreshed",
         "_samples",
@@ -185,7 +196,10 @@ class Adaptive(InitialDelay):
     )
     name = "adaptive"
 
-    def __init__(self, delay_max: float = DELAY_MAX_S, delay_min: float = DELAY_MIN_S) -> None:
+    def __init__(
+        self, budget: Budget, delay_max: float = DELAY_MAX_S, delay_min: float = DELAY_MIN_S
+    ) -> None:
+        self._budget = budget
         self._delay_max = delay_max
         self._delay_min = delay_min
         self._times: list[float] = []  # of finished misses, a ring
@@ -195,7 +209,8 @@ class Adaptive(InitialDelay):
         self._changes = 0  # samples since `_refresh`
         self._refreshed = float("-inf")
         self._samples = 0
-        self._p50 = self._p97 = 0.0
+        self._above = 0.0  # s: of the samples, above the delay
+        self._median = 0.0
         self._delay = self._clamped(DELAY_FIRST_S)
 
     def delay(self, now: float, *, failing: bool) -> float:
@@ -234,32 +249,34 @@ class Adaptive(InitialDelay):
         self._open.pop(token, None)
 
     def explain(self, now: float, *, failing: bool) -> dict[str, object]:
-        """Return the delay and the quantiles behind it."""
+        """Return the delay and what it follows."""
         self._refresh(now)
         return super().explain(now, failing=failing) | {
             "samples": self._samples,
-            "p50": self._p50,
-            "p97": self._p97,
+            "median": self._median,
+            "above": self._above,
         }
 
     def _refresh(self, now: float) -> None:
         self._changes = 0
         self._refreshed = now
+        budget = self._budget
+        self._above = min(SPENT * budget.share / (1.0 - budget.pays(now)), 1.0)
         times = sorted(self._times)
         limit = len(times) // UNFINISHED_PART
         if limit:
-            p97 = _quantile(times, 97)
+            known = _quantile(times, self._above)
             for begun in islice(self._open.values(), limit):
-                if now - begun <= p97:
+                if now - begun <= known:
                     break
                 times.append(now - begun)
             times.sort()
         self._samples = len(times)
         if times:
-            self._p50, self._p97 = _quantile(times, 50), _quantile(times, 97)
-        wanted = min(self._p97, MEDIANS * self._p50)
-        if self._samples < SAMPLES_MIN:
-            wanted = DELAY_FIRST_S
+            self._median = _quantile(times, 0.5)
+        wanted = DELAY_FIRST_S
+        if self._samples >= SAMPLES_MIN:
+            wanted = _quantile(times, self._above)
         self._delay = self._clamped(wanted)
 
     def _clamped(self, delay: float) -> float:
@@ -277,6 +294,7 @@ class Shadow(Adaptive):
 def make(
     policy: str,
     remote: RemoteTimes,
+    budget: Budget,
     delay_max: float = DELAY_MAX_S,
     delay_min: float = DELAY_MIN_S,
 ) -> InitialDelay:
@@ -285,9 +303,10 @@ def make(
         return Codns2004(remote, delay_max, delay_min)
     if policy == Off.name:
         return Off()
-    return {Adaptive.name: Adaptive, Shadow.name: Shadow}[policy](delay_max, delay_min)
+    kind = {Adaptive.name: Adaptive, Shadow.name: Shadow}[policy]
+    return kind(budget, delay_max, delay_min)
 
 
-def _quantile(ordered: list[float], percent: int) -> float:
-    """Return the nearest-rank quantile: the least value that `percent` % do not exceed."""
-    return ordered[(percent * len(ordered) + 99) // 100 - 1]
+def _quantile(ordered: list[float], above: float) -> float:
+    """Return the least value that at most this share of the values exceeds."""
+    return ordered[max(len(ordered) - 1 - int(above * len(ordered)), 0)]

@@ -12,7 +12,7 @@ from codns.core.lookup import Lookup
 from codns.core.messages import QueryReply
 from codns.core.state import State
 from codns.wire import const
-from codns.wire.ageing import capped
+from codns.wire.ageing import aged, capped
 from codns.wire.batch import Result
 from codns.wire.derived import Derived, unpack_derived
 from codns.wire.outcome import Outcome
@@ -40,25 +40,28 @@ def keep(state: State, lookup: Lookup, result: Result, now: float) -> Entry | No
 
 
 def keep_remote(
-    state: State, key: bytes, reply: QueryReply, now: float
+    state: State, key: bytes, reply: QueryReply, asked: float, now: float
 ) -> tuple[Entry | None, bytes]:
     """Put a peer's answer into the cache; returns the entry, None if none was made, and the body.
 
+    Its TTLs count from when it was `asked`: a denial may have been held since, a datagram delayed.
     Our own nameserver's word may have come meanwhile, to a lookup for a peer: it stays.
     """
     negative = reply.outcome is not Outcome.ANSWER
-    ttl = min(reply.ttl, PEER_NEGATIVE_TTL_MAX_S if negative else PEER_TTL_MAX_S)
-    if ttl <= 0:
-        return None, reply.body
-    body = capped(reply.body, reply.offsets, ttl)
+    ttl_max = PEER_NEGATIVE_TTL_MAX_S if negative else PEER_TTL_MAX_S
+    ttl = min(reply.ttl, ttl_max)
+    body = capped(reply.body, reply.offsets, ttl or ttl_max)
+    given = aged(body, reply.offsets, int(now - asked))
+    if now >= asked + ttl:
+        return None, given
     known = state.cache.find(key, now)
     if known is not None and now < known.expires and known.meta.origin != "peer":
-        return None, body
+        return None, given
     if reply.outcome is _NXDOMAIN and reply.ancount == 0:
         state.cache.drop_other(key)
         key = nxdomain_key(key)
     meta = (reply.rcode, reply.ad, reply.ancount, reply.nscount, negative)
-    return state.put(key, meta, body, reply.offsets, ttl, now, origin="peer"), body
+    return state.put(key, meta, body, reply.offsets, ttl, asked, origin="peer"), given
 
 
 def _of_derived(derived: Derived, *, ad: bool) -> Result:

@@ -3,15 +3,20 @@
 Three tries a server follow each other within some hundred milliseconds (RULES 4.3; RFC 9520 3.1
 allows no more over one transport). That is right for a lost packet. A server that is silent for
 a second or two has then been asked all it may be, and its return helps nobody who asked before:
-they would wait for SERVFAIL at 4.5 s, though everything is well again. So:
+they would wait for SERVFAIL at 4.5 s, though everything is well again. And what is sent again to
+a server that is behind with its work makes it slower for everybody (`core.nameserver`). So a try
+that repeats another to the same server waits:
 
-  1. A server that has said nothing at all since the lookup began is asked for the third time
-     when it is heard again (by whatever lookup or probe), or 1.6 s after the lookup began: before
-     a stale answer is given at 1.8 s. If it spoke to others meanwhile, this packet was lost or
-     this name is slow, and the third try is not held back.
-  2. After that one more goes over TCP, 3.2 s after the beginning, whose own retransmissions reach
+  1. The third, while the server has answered nothing as new as the second: until it does (by
+     whatever lookup), or until 1.6 s after the lookup began: before a stale answer is given at
+     1.8 s. If it answered others that came later, this packet was lost or this name is slow, and
+     nothing is held back.
+  2. Any, if there is neither that evidence nor a token: until there is evidence, or 1.6 s.
+  3. After that one more goes over TCP, 3.2 s after the beginning, whose own retransmissions reach
      to the end of the client's patience. At most 64 are in flight: a dead server would otherwise
      be owed a connection for each lookup.
+  4. At 1.6 and at 3.2 s it takes a token if the server has answered meanwhile, but only what is
+     older: it is behind. A tenth more, not three times as much, and it comes out of that.
 
 What a TCP exchange says is no measure of the server: its time is two round trips, and a server
 without TCP refuses it and is well. For peers nothing of this is done: they ask others too.
@@ -31,24 +36,44 @@ TCP_MAX: Final = 64  # in flight: connections to a dead server are open for 7 s
 
 
 def postpone(lookup: Lookup, now: float) -> bool:
-    """Hold the third try back, if its server is silent to all. True: it has to wait."""
+    """Hold the next try back, if it would repeat one that may yet be answered. True: it waits."""
+    server = lookup.upstreams.pick(lookup.tries, lookup.spent)
+    tried = lookup.tries.get(server.address, 0) if server is not None else 0
+    if server is None or not tried or server.acked >= lookup.last_sent:
+        return False
     due = lookup.started + LATE_S
-    server = lookup.upstreams.pick(lookup.tries, lookup.spent) if now < due else None
-    if server is None or lookup.tries.get(server.address, 0) < TRIES_MAX - 1:
+    held = behind(server, lookup) if now >= due else tried == TRIES_MAX - 1 or not server.guess()
+    if not held:
         return False
-    if server.heard_at >= lookup.started:
-        return False
-    lookup.retransmit_at = due
-    server.postponed.append(lookup)
+    if now < due:
+        lookup.retransmit_at = due
+        server.postponed.append(lookup)
+    elif now < lookup.started + TCP_S:
+        lookup.retransmit_at = lookup.started + TCP_S
+    else:
+        lookup.late = True  # nothing more is tried
     return True
 
 
+def behind(server: Nameserver, lookup: Lookup) -> bool:
+    """Say whether it answers, but nothing as new as this, and no token is left to ask again."""
+    return (
+        lookup.started <= server.heard_at
+        and server.acked < lookup.last_sent
+        and (not server.guess())
+    )
+
+
 def release(state: State, server: Nameserver, now: float) -> None:
-    """The server is heard again: what was held back leaves."""
-    waiting = list(server.postponed)
-    server.postponed.clear()
-    for lookup in waiting:
-        if not lookup.closed and lookup.retransmit_at == lookup.started + LATE_S:
+    """The server has answered something: what was held back and is as old leaves."""
+    waiting, acked = server.postponed, server.acked
+    while waiting:
+        lookup = waiting[0]
+        held = not lookup.closed and lookup.retransmit_at == lookup.started + LATE_S
+        if held and lookup.last_sent > acked:
+            return
+        waiting.popleft()
+        if held:
             lookup.retransmit_at = now
             state.timers.set(lookup, now)
 
@@ -71,6 +96,8 @@ def try_late(state: State, lookup: Lookup, now: float) -> bool:
     if not servers or len(flying) >= TCP_MAX:
         return False
     server = min(servers, key=lambda server: not server.up)
+    if behind(server, lookup):
+        return False
     flying.append(lookup.ends)
     job = state.jobs.new(Attempt(lookup, server, now, lookup.started, late=True))
     lookup.outstanding += 1

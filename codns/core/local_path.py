@@ -39,7 +39,7 @@ local only if no peer may be asked or all of them failed), or trickle (both now)
 every 8th, so that the trouble is seen to end. In relief and trickle `failing` is true to the
 other policies (`initial_delay`, `budget`, `slow_domains`): no delay, no token.
 
-"Domain" is the last two labels, as in `slow_domains`: lookups for one slow authority must not
+"Domain" as in `core.domains`: lookups for one slow authority must not
 condemn the nameserver.
 """
 

@@ -1,15 +1,24 @@
 """The nameservers of one zone: how quick each is, which are up, which is asked next.
 
 *How quick*: smoothed RTT and its deviation as RFC 6298 2 has them (gains 1/8 and 1/4), from every
-answer whatever its rcode. The retransmission timeout is srtt + 4 rttvar within 50..800 ms, twice
+answer whatever its rcode. The retransmission timeout is srtt + 4 rttvar within 50..1600 ms, twice
 as long for each further try of a lookup (RULES 4.3): under 50 ms a recursive nameserver has no
-chance to recurse, over 800 ms the client's patience (4.5 s) has no room for three tries.
+chance to recurse; over 1.6 s the last tries (`core.late_tries`) are due anyhow. With RULES' 800 ms
+a nameserver that needs a second for everything was asked everything three times, and needed more.
 
 *Up or down*: down after 3 tries running that went unanswered for their timeout while nothing at
 all came from that server, or at the first ICMP refusal (the port is closed: nobody is there).
 Up again at the first answer, whatever its rcode: any rcode is life (RULES 6.5). While another
 server is up a down one gets only probes (`core.probe`), so its return costs no client anything.
 With none up, all are asked as if they were up: refusing to try would only be slower.
+
+*Asked again*: a retransmission to the same server helps if a packet was lost, and harms if the
+server has not come to the query yet: then each client that waits becomes two or three queries,
+and a server once over its capacity stays there when the cause is long over (a metastable failure;
+Bronson et al., HotOS 2021). Which of the two it is shows in the order of answers, as in TCP (RACK,
+RFC 8985): did the server answer anything that was sent as late as this try or later, it came past
+it. Without that evidence a retransmission takes a token; a tenth of a token comes with each
+lookup's first try, up to 20. What has to wait, waits in `core.late_tries`.
 
 *Next*: a server that is up before one that is down, then the one this lookup tried least, then the
 quickest. One never heard ranks behind those that were: a dead second line in resolv.conf must not
@@ -29,9 +38,13 @@ if TYPE_CHECKING:
     from codns.core.lookup import Lookup
 
 RTO_MIN_S: Final = 0.050
-RTO_MAX_S: Final = 0.800
+RTO_MAX_S: Final = 1.6
 RTO_FIRST_S: Final = 0.400  # before any sample: unbound starts at 376 ms
 DOWN_AFTER: Final = 3  # unanswered tries running: one may be a lost packet, two a burst
+REPEATS_SHARE: Final = (
+    0.1  # of first tries: 5 % of lost packets, twice; 75 % of load stays under 1
+)
+REPEATS_MAX: Final = 20.0  # a second of loss at 20 lookups a second
 POSTPONED_MAX: Final = 8_192  # as many as clients may wait (RULES 4.1)
 TRIES_MAX: Final = 3  # a server and lookup: RFC 9520 3.1, at most two retries
 
@@ -50,6 +63,7 @@ class Nameserver:
     """One nameserver, as seen from here."""
 
     __slots__ = (
+        "acked",
         "address",
         "answers",
         "down_since",
@@ -58,6 +72,7 @@ class Nameserver:
         "looped",
         "outcomes",
         "postponed",
+        "repeats",
         "rto",
         "rttvar",
         "sent",
@@ -75,7 +90,9 @@ class Nameserver:
         self.silent = 0  # unanswered tries since it was last heard
         self.down_since: float | None = None
         self.watch: Watched | None = None  # one of several: `core.probing` watches it
-        # Lookups whose third try waits until it is heard again (`core.late_tries`)
+        self.acked = -inf  # when the latest try that it answered had been sent
+        self.repeats = REPEATS_MAX  # tokens
+        # Lookups whose next try waits until it answers what is as new (`core.late_tries`)
         self.postponed: deque[Lookup] = deque(maxlen=POSTPONED_MAX)
         self.looped = False  # it leads back to ourselves (RULES 10.2)
         self.sent = 0
@@ -105,6 +122,18 @@ class Nameserver:
             rto = self.srtt + 4 * self.rttvar
             self.rto = rto if RTO_MIN_S < rto < RTO_MAX_S else _clamped(rto)
         return bool(self.silent or self.down_since is not None) and self.alive()
+
+    def asked_first(self) -> None:
+        """A lookup tries it for the first time."""
+        if self.repeats < REPEATS_MAX:
+            self.repeats += REPEATS_SHARE
+
+    def guess(self) -> bool:
+        """May a try be repeated without evidence that it was lost? Takes a token."""
+        if self.repeats < 1.0:
+            return False
+        self.repeats -= 1.0
+        return True
 
     def alive(self) -> bool:
         """It gave a sign of life. True: it had been down."""

@@ -15,6 +15,7 @@ from codns.core import cache_view, report
 from codns.core.fleet import Fleet
 from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
+from codns.core.mending import MEND_S, Mending
 from codns.core.messages import HeartbeatReply, HeartbeatRequest, Message, Query
 from codns.core.model import Client, Effect, Transport
 from codns.core.probing import Probing
@@ -26,6 +27,7 @@ from codns.core.state import State
 from codns.core.stats import Stats
 from codns.wire import const
 from codns.wire.batch import Result
+from codns.wire.shed import plain_key
 
 PURGE_S: Final = 60.0  # how often what is too old even to be stale is removed
 
@@ -50,10 +52,12 @@ class Node:
     """A caching forwarder: see DESIGN 2 for its place, the modules beside it for its rules."""
 
     __slots__ = (
+        "_find",
         "_fleet",
         "_front",
         "_helping",
         "_loops",
+        "_mending",
         "_probing",
         "_resolver",
         "_started",
@@ -66,8 +70,10 @@ class Node:
         self._started = now
         self._state = state = State()
         self._resolver = Resolver(state)
+        self._mending = Mending(self._resolver)
         self._loops = LoopCheck(state, random.Random(rng.getrandbits(64)))
         self._front = Front(state, self._resolver, self._loops)
+        self._find = state.cache.find
         self.exact_udp, self.exact_tcp = state.cache.exact["udp"], state.cache.exact["tcp"]
         probing_rng = random.Random(rng.getrandbits(64))
         self._fleet: Fleet | None = None
@@ -105,6 +111,16 @@ class Node:
         if answer is not None:
             exact.count.n += 1
         return answer
+
+    def known(self, tail: bytes, now: float) -> bool:
+        """Say, without parsing, whether the cache answers this query (without its id)."""
+        entry = self._find(plain_key(tail), now)
+        return entry is not None and now < entry.expires
+
+    @property
+    def tells(self) -> bool:
+        """Who is one too many is told so, with SERVFAIL, or gets silence."""
+        return self._state.settings.overload == "servfail"
 
     def client_query(self, wire: bytes, client: Client, now: float) -> list[Effect]:
         """Take a client's message, whatever it is."""
@@ -172,6 +188,11 @@ class Node:
         """The listeners are open: look for loops through every nameserver."""
         self._loops.check(list(self._state.servers.values()), now)
         return self._take(now)
+
+    def mistaken(self, now: float) -> None:
+        """An exception has left one of the methods above: the tables are looked through soon."""
+        if self._mending.due == inf:
+            self._state.timers.set(self._mending, now + MEND_S)
 
     def flush(self) -> int:
         """Forget all answers and failures; returns how many answers there were."""

@@ -9,7 +9,7 @@ from enum import IntEnum
 from math import inf
 from typing import Final
 
-from codns.wire.name import last_labels
+from codns.core.domains import domain
 
 SAMPLES_MAX: Final = 16  # RULES 6.2, from CoDNS 3.2: "more than 8 of 16"
 BAD_MAX: Final = 8  # RULES 6.2
@@ -17,7 +17,6 @@ SAMPLE_LIFE_S: Final = 60.0  # RULES 6.2
 SILENT_LOOKUPS: Final = 4  # RULES 6.2
 SILENCE_S: Final = 0.300  # RULES 6.2; CoDNS 3.2 calls a lookup over 300 ms a failure
 SERVFAIL_DOMAINS: Final = 4  # RULES 6.2
-DOMAIN_LABELS: Final = 2  # as in `slow_domains`: one authority's trouble is not the nameserver's
 
 
 class Sample(IntEnum):
@@ -94,12 +93,12 @@ class Silence:
         waiting.append(name)
         if len(waiting) < SILENT_LOOKUPS:
             return
-        domain = self._domain
-        if not domain:
-            domain = self._domain = last_labels(waiting[0], DOMAIN_LABELS)
-            mixed = not all(other.endswith(domain) for other in waiting)
+        owner = self._domain
+        if not owner:
+            owner = self._domain = domain(waiting[0])
+            mixed = not all(other.endswith(owner) for other in waiting)
         else:
-            mixed = not name.endswith(domain)
+            mixed = not name.endswith(owner)
         if mixed:
             self.due = now + SILENCE_S
         else:
@@ -150,7 +149,7 @@ class Servfails:
                 answer.contradicted = True
                 break
         fresh = [a for a in self._answers if a is not None and now - a.at < SAMPLE_LIFE_S]
-        domains = {last_labels(a.name, DOMAIN_LABELS) for a in fresh if a.contradicted}
+        domains = {domain(a.name) for a in fresh if a.contradicted}
         return len(fresh) > BAD_MAX and len(domains) >= SERVFAIL_DOMAINS
 
     def clear(self) -> None:

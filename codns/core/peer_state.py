@@ -18,7 +18,8 @@ forgotten only after a minute up, else a flapping peer would flap at full speed.
 *Helpful* (RULES 7.3). Its own path not failing; not BUSY, which it says for a second; not FULL; a
 different nameserver; validating where that is wanted; and it may not leave three of its last
 eight queries unanswered while somebody else answered them, or it is out for 10 s, doubling to
-60 s; eight answers running make it the first time again. What nobody answered says nothing.
+60 s; eight answers running make it the first time again. What nobody answered says nothing. An
+answer that is none (`core.vetting`) counts as a query left unanswered, whatever others said.
 
 `Why` is the closed vocabulary of all this, for `codns explain` and metric labels.
 """
@@ -68,7 +69,7 @@ class Why(StrEnum):
     FAILING = "failing"  # its own path, by its own report
     BUSY = "busy"
     NOT_VALIDATING = "not_validating"
-    UNANSWERING = "unanswering"  # heartbeats yes, queries no
+    UNANSWERING = "unanswering"  # heartbeats yes, queries no, or answers that are none
     SLOWER = "slower"  # others are enough quicker
 
 
@@ -233,7 +234,7 @@ class Peer:
             self._out_s = 0.0
 
     def query_unanswered(self, now: float) -> None:
-        """It did not answer a query that somebody else answered."""
+        """It did not answer a query that somebody else answered, or nonsense."""
         self._judge(answered=False)
         if self._queries.count(False) < UNANSWERED_OUT:
             return

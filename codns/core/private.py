@@ -7,8 +7,8 @@ Private are (RULES 7.5):
   1. names in the configured zones (`private_zones`; its `auto` list is the configuration's)
   2. single labels, and the root: what the search list of a host leaves over
   3. names in learned zones, for 24 h after they were last learned. A zone is learned from a name
-     - whose local answer holds an RFC 1918 or ULA address: its last two labels
-     - that exists here (NOERROR) where a peer said NXDOMAIN: split horizon. Its last two labels,
+     - whose local answer holds an RFC 1918 or ULA address: its domain (`core.domains`)
+     - that exists here (NOERROR) where a peer said NXDOMAIN: split horizon. Its domain,
        or the owner of the peer's SOA if that is longer: the part that really differs
 
 Learned zones are kept over restarts with what is left of their 24 h, not with a time of day: no
@@ -21,12 +21,12 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Final
 
+from codns.core.domains import domain
 from codns.wire import const
-from codns.wire.name import from_text, is_under, last_labels, to_text
+from codns.wire.name import from_text, is_under, to_text
 
 LEARNED_S: Final = 86_400.0  # RULES 7.5: a day: longer than a network's visitor stays
 LEARNED_MAX: Final = 256  # RULES 7.5
-LABELS: Final = 2  # RULES 7.5
 SITE: Final = "address of a private network"
 SPLIT: Final = "known here, not to a peer"
 
@@ -92,11 +92,11 @@ class PrivateNames:
 
     def learn_address(self, name: bytes, now: float) -> bytes:
         """The local answer for `name` holds a private address. Return the zone learned."""
-        return self._learn(last_labels(name, LABELS), SITE, now)
+        return self._learn(domain(name), SITE, now)
 
     def learn_split(self, name: bytes, soa_owner: bytes | None, now: float) -> bytes:
         """`name` is NOERROR here and NXDOMAIN at a peer, with the SOA of `soa_owner`."""
-        zone = last_labels(name, LABELS)
+        zone = domain(name)
         # The owner is a peer's word: it narrows the zone or is not used.
         if soa_owner is not None and len(soa_owner) > len(zone) and is_under(name, soa_owner):
             zone = soa_owner

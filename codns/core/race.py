@@ -8,10 +8,12 @@ would double everybody's load. Rules, in order (RULES 5):
  1. Peers are asked in HRW order (`core.eligibility`) at the times `core.gaps` says. Each attempt
     takes a token (`core.budget`) unless the local path is failing, and has 2 s.
  2. The first usable answer wins: everybody waiting gets it, no further peer is asked. A failing
-    answer or BUSY sends the next at once and never beats an answer that may still come.
+    answer, an unsound one (`core.vetting`) or BUSY sends the next at once and never beats an
+    answer that may still come.
  3. A peer's NXDOMAIN or NODATA needs a SOA, and is *held*: our own nameserver may know the name
     (split horizon). It wins while the local path is failing, or once the local attempt has ended
-    without an answer or has been silent for all its tries, and never over a stale positive.
+    without an answer or has been silent for all its tries, and never over a stale positive of our
+    own nameserver's. One of a peer's is no better: it may have been a lie.
  4. SERVFAIL or REFUSED from a healthy local path asks one peer: a broken domain is broken
     everywhere. A transport error, or a path that is failing, asks all three.
  5. Losers run on to their own time-out. What the local attempt would have needed teaches the
@@ -36,6 +38,7 @@ from codns.core.messages import QueryReply, Status, is_answer
 from codns.core.peer_state import Peer
 from codns.core.remote import Event, RemoteAttempt
 from codns.core.side import Side
+from codns.core.vetting import vetted
 from codns.wire import const
 from codns.wire.outcome import Outcome
 
@@ -57,32 +60,11 @@ class Race:
     """
 
     __slots__ = (
-        "_budget_claim",
-        "_compared",
-        "_path_claim",
-        "_settled",
-        "answered_remotely",
-        "attempts",
-        "began",
-        "candidates",
-        "caught_at",
-        "delay",
-        "denial",
-        "due",
-        "events",
-        "fleet",
-        "held",
-        "local_ended",
-        "local_outcome",
-        "lookup",
-        "refusal",
-        "route",
-        "schedule",
-        "sent",
-        "side",
-        "winner",
-        "won_at",
-    )
+        "_budget_claim", "_compared", "_path_claim", "_settled", "answered_remotely",
+        "attempts", "began", "candidates", "caught_at", "delay", "denial", "due", "events",
+        "fleet", "held", "local_ended", "local_outcome", "lookup", "refusal", "route",
+        "schedule", "sent", "side", "winner", "won_at",
+    )  # fmt: skip
 
     def __init__(
         self, fleet: "Fleet", lookup: "Lookup", side: Side, route: Route, candidates: list[Peer]
@@ -171,9 +153,12 @@ class Race:
         if not candidates:
             schedule.stop()
             return
-        payment = fleet.budget.take(schedule.sent + 1, now, failing=not self.well)
+        crowded = fleet.crowded()
+        payment = None
+        if not crowded:
+            payment = fleet.budget.take(schedule.sent + 1, now, failing=not self.well)
         if not payment:
-            fleet.counts.suppressed["budget"] += 1
+            fleet.counts.suppressed["overload" if crowded else "budget"] += 1
             if self.local_ended and not self.attempts:
                 schedule.stop()  # a token may come back, but who waits has waited for nothing
             else:
@@ -205,24 +190,39 @@ class Race:
         """A peer's reply to one of our attempts came."""
         fleet, peer, schedule = self.fleet, attempt.peer, self.schedule
         self._forget(ident)
+        said = vetted(reply, self.lookup.key) if is_answer(reply) else None
+        if isinstance(said, str):
+            self._rejected(attempt, said, now)
+            return
+        fleet.replied_at = now
         peer.query_answered()
-        if reply.status in (Status.BUSY, Status.FULL):
+        if said is not None:
+            self.note(now, peer.address, "answered")
+            self._answered(attempt, said, now)
+        elif reply.status in (Status.BUSY, Status.FULL):
             self.note(now, peer.address, reply.status.name.lower())
             fleet.tell("busy", peer)
             fleet.declined(peer, reply.status, now)
             if attempt.paid:
-                fleet.budget.refund()
+                fleet.budget.declined()
             self.sent -= 1
             schedule.busy(now)
-        elif not is_answer(reply):
+        else:
             self.note(now, peer.address, reply.outcome.name.lower())
             fleet.tell("failed", peer)
             if reply.outcome in FAILING_ANSWERS:
                 self.refusal = reply.outcome
             schedule.hurry(now)
-        else:
-            self.note(now, peer.address, "answered")
-            self._answered(attempt, reply, now)
+        self.advance(now)
+
+    def _rejected(self, attempt: RemoteAttempt, why: str, now: float) -> None:
+        """The reply is no answer to what was asked: a fault, or a lie. The next peer at once."""
+        fleet, peer = self.fleet, attempt.peer
+        self.note(now, peer.address, "unsound")
+        fleet.tell("failed", peer)
+        fleet.counts.rejected[why] += 1
+        peer.query_unanswered(now)
+        self.schedule.hurry(now)
         self.advance(now)
 
     def _answered(self, attempt: RemoteAttempt, reply: QueryReply, now: float) -> None:
@@ -242,7 +242,7 @@ class Race:
             return
         if not positive:
             stale = lookup.stale
-            if stale is not None and not stale.meta.negative:
+            if stale is not None and not (stale.meta.negative or stale.meta.origin == "peer"):
                 fleet.tell("lost", attempt.peer)
                 return
             if not (self.local_ended or self.failing):
@@ -271,7 +271,7 @@ class Race:
                 fleet.budget.refund()
             else:
                 self._budget_claim = fleet.budget.won(now)
-        remote_won(lookup.resolver, lookup, reply, attempt.peer, now)
+        remote_won(lookup.resolver, lookup, reply, attempt, now)
 
     def give_held(self, now: float) -> bool:
         """Let the answer that is held win, if there is one."""

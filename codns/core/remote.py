@@ -7,6 +7,7 @@ from codns.core.peer_state import Peer
 if TYPE_CHECKING:
     from codns.core.race import Race
 
+ATTEMPTS_MAX: Final = 8_192  # remote queries in flight: as many as clients may wait
 REMOTE_TIMEOUT_S: Final = 2.0  # a peer's queue (200 ms) and recursion fit; stale comes at 1.8 s
 
 

@@ -12,7 +12,8 @@ The rules (RULES 4), in the order a lookup meets them:
     failed wins only when nothing is left.
  5. With a stale entry at hand, nobody waits longer than 1.8 s (RFC 8767 5), or than until the
     refresh failed. Each waiter gets SERVFAIL 4.5 s after it arrived: before its own 5 s are over.
- 6. Is the server silent to everybody, the last tries wait for its return (`core.late_tries`).
+ 6. Is the server silent to everybody, or behind with its work, tries that would repeat others
+    wait (`core.late_tries`).
  7. Where there are peers, `core.fleet` says when they are asked, and may hold the first local try
     back. No try is repeated while a remote query is in flight: what is owed leaves when the last
     of them has failed. A peer's answer closes the lookup; a later local one still teaches, and
@@ -33,7 +34,7 @@ from codns.core.model import Client, SendJob
 from codns.core.nameserver import RTO_MAX_S, Nameserver
 from codns.core.state import State
 from codns.wire import const
-from codns.wire.batch import FLAG_FIRST_RRSET, Result
+from codns.wire.batch import FLAG_FIRST_RRSET, FLAG_MIXED_CASE, Result
 from codns.wire.build import upstream_query, upstream_question
 from codns.wire.outcome import Outcome
 from codns.wire.query import Query
@@ -54,9 +55,7 @@ _UNREACHABLE: Final = Outcome.UNREACHABLE
 _new: Final = tuple.__new__  # half of what calling a NamedTuple's class costs
 
 # As if our nameserver had said so: a failure that is remembered
-_SERVFAIL: Final = Result(
-    0, Outcome.SERVFAIL, const.SERVFAIL, False, False, False, 0, 0, 0, 0.0, b"", b"", b""
-)
+_SERVFAIL: Final = Result(0, Outcome.SERVFAIL, 2, False, False, False, 0, 0, 0, 0.0, b"", b"", b"")
 
 
 class Resolver:
@@ -100,8 +99,7 @@ class Resolver:
         else:
             refusal = "waiters" if len(lookup.waiters) >= WAITERS_MAX else state.enter(client)
         if refusal is not None:
-            state.stats.refusals[refusal] += 1
-            state.reply(client, query, const.SERVFAIL, const.EDE_OTHER)
+            state.shed(refusal, client, query)
             return
         if lookup is None:
             state.stats.cache_misses += 1
@@ -156,17 +154,17 @@ class Resolver:
         table: dict[object, Lookup],
     ) -> Lookup:
         flags = key[-1]
-        if ecs is None:
-            wire = upstream_question(key[:-1], flags)
-        else:
+        wire = upstream_question(key[:-1], flags)
+        if ecs is not None:
             wire = upstream_query(*split_key(key), do=bool(flags & 1), cd=bool(flags & 2), ecs=ecs)
         state = self.state
+        mixed = FLAG_MIXED_CASE if state.settings.case_randomization else 0
         lookup = table[table_key] = Lookup(
             self,
             table_key,
             key,
             wire,
-            FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else 0,
+            mixed | FLAG_FIRST_RRSET if flags & KEY_ANY_UDP else mixed,
             state.upstreams(key[:-5]) if state.zones else state.default,
             now,
             now + LIFE_S,
@@ -218,6 +216,7 @@ class Resolver:
         else:
             lookup.retransmit_at = now + server.rto
             tries[address] = 1
+            server.asked_first()
             if lookup.upstreams.side is not None:
                 lookup.upstreams.side.path.sent(lookup.key[:-5], now)
         lookup.last = server
@@ -232,7 +231,7 @@ class Resolver:
 
     def attempt_done(self, attempt: Attempt, result: Result, now: float) -> None:
         """A slave reports how an attempt ended."""
-        lookup, server, _, begun, late = attempt
+        lookup, server, sent, begun, late = attempt
         outcome = result.outcome
         if begun == lookup.started:
             lookup.outstanding -= 1
@@ -244,6 +243,8 @@ class Resolver:
         server.outcomes[outcome] += 1
         if outcome <= _TRUNCATED:
             server.heard_at = now
+            if sent > server.acked and not late:
+                server.acked = sent
             if server.postponed:
                 late_tries.release(self.state, server, now)
             # The time of a truncated answer is that of a TCP exchange that failed, and `late`
@@ -333,7 +334,7 @@ class Resolver:
     def _schedule(self, lookup: Lookup) -> None:
         due = min(lookup.retransmit_at, lookup.ends, lookup.race_at)
         waiters = lookup.waiters
-        # Before these nothing else is due: the first try's timeout is 0.8 s at most. Several
+        # Before these nothing else is due: the first try's timeout is 1.6 s at most. Several
         # waiters may have come before it, if it began anew
         if waiters and (due > lookup.started + RTO_MAX_S or len(waiters) > 1):
             due = min(due, lookup.stale_at)
@@ -347,6 +348,8 @@ class Resolver:
             self._unheard(lookup, now)
             return
         if now >= lookup.stale_at:
+            if concluding.outvoted(lookup, now):
+                return
             answering.give_stale(self.state, lookup, now)
         if concluding.held_too_long(lookup, DEADLINE_S, now):
             return

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Overload = Literal["servfail", "drop"]
 RacePolicy = Literal["codns2004", "adaptive", "off", "shadow"]
 
 
@@ -42,6 +43,8 @@ class Settings:
     nameservers: tuple[str, ...] = ()
     zones: Mapping[bytes, ZoneSettings] = field(default_factory=dict)
     private_zones: tuple[bytes, ...] = ()
+    case_randomization: bool = False
+    overload: Overload = "servfail"
     cache_entries: int = 200_000
     cache_min_ttl_s: int = 0
     cache_max_ttl_s: int = 86_400

@@ -4,7 +4,7 @@ A local nameserver that waits for a slow authority looks like a slow local names
 three peers then costs three more recursions toward a server that is in trouble already, and the
 client waits as long. What tells the two apart is that nobody else was quicker. Rules (RULES 5.7):
 
-  1. by the last two labels: 3 remote attempts without a win by >= 10 ms within 5 min
+  1. by domain (`core.domains`): 3 remote attempts without a win by >= 10 ms within 5 min
      stop remote queries for the domain for 5 min, counted from the third
   2. a win by >= 10 ms clears the domain: a peer did help
   3. a local answer within the initial delay clears it too: not everything there is slow. Without
@@ -18,13 +18,12 @@ The unit reported is a whole race, so that the losers beside a winner are not co
 from collections import OrderedDict
 from typing import Final
 
-from codns.wire.name import last_labels
+from codns.core.domains import domain
 
 ATTEMPTS: Final = 3  # RULES 5.7
 WINDOW_S: Final = 300.0  # RULES 5.7
 STOP_S: Final = 300.0  # RULES 5.7
 DOMAINS_MAX: Final = 4_096  # RULES 5.7
-LABELS: Final = 2  # RULES 5.7
 
 
 class SlowDomains:
@@ -48,31 +47,31 @@ class SlowDomains:
 
     def blocked_until(self, name: bytes, now: float) -> float:
         """Return until when peers are not asked for `name`; a time not after `now`: they are."""
-        domain = last_labels(name, LABELS)
-        times = self._domains.get(domain)
+        owner = domain(name)
+        times = self._domains.get(owner)
         if times is None or len(times) < ATTEMPTS:
             return now
         until = times[-1] + STOP_S
         if until <= now:
-            del self._domains[domain]  # a fresh start: three more attempts
+            del self._domains[owner]  # a fresh start: three more attempts
             return now
-        self._domains.move_to_end(domain)
+        self._domains.move_to_end(owner)
         return until
 
     def quick(self, name: bytes) -> None:
         """The local nameserver answered `name` in good time."""
         if self._domains:
-            self._domains.pop(last_labels(name, LABELS), None)
+            self._domains.pop(domain(name), None)
 
     def raced(self, name: bytes, attempts: int, now: float, *, won: bool) -> None:
         """A race for `name` is settled: `attempts` left (BUSY not counted); won by >= 10 ms?"""
-        domain = last_labels(name, LABELS)
+        owner = domain(name)
         if won:
-            self._domains.pop(domain, None)
+            self._domains.pop(owner, None)
             return
         if attempts <= 0:
             return
-        times = self._domains.get(domain, ())
+        times = self._domains.get(owner, ())
         if len(times) == ATTEMPTS:
             if now < times[-1] + STOP_S:
                 return  # stopped already: a race that was under way, or one while failing
@@ -80,7 +79,7 @@ class SlowDomains:
         recent = tuple(time for time in times if now - time < WINDOW_S)
         times = (recent + (now,) * attempts)[:ATTEMPTS]
         self.stopped += len(times) == ATTEMPTS
-        self._domains[domain] = times
-        self._domains.move_to_end(domain)
+        self._domains[owner] = times
+        self._domains.move_to_end(owner)
         if len(self._domains) > DOMAINS_MAX:
             self._domains.popitem(last=False)

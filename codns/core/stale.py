@@ -28,8 +28,13 @@ def mark(entry: Entry, now: float) -> None:
     entry.stale_until = now + WINDOW_S
 
 
-def stale_answer(query: Query, client: Client, entry: Entry) -> bytes:
-    """Build an answer from an expired entry (RFC 8767 4)."""
+def stale_body(entry: Entry) -> bytes:
+    """Return the records of an expired entry, with the TTLs they have now (RFC 8767 4)."""
+    return capped(entry.body, entry.offsets, TTL_S)
+
+
+def stale_answer(query: Query, client: Client, entry: Entry, body: bytes) -> bytes:
+    """Build an answer from an expired entry and its `stale_body`."""
     rcode, ad, ancount, nscount, _, _ = entry.meta
     negative = rcode == const.NXDOMAIN
     return answer(
@@ -38,7 +43,7 @@ def stale_answer(query: Query, client: Client, entry: Entry) -> bytes:
         ad=ad and (query.do or query.ad),
         ancount=ancount,
         nscount=nscount,
-        body=capped(entry.body, entry.offsets, TTL_S),
+        body=body,
         size_max=query.size if client.transport == "udp" else const.MESSAGE_SIZE_MAX,
         ede=const.EDE_STALE_NXDOMAIN if negative else const.EDE_STALE,
     )

@@ -145,6 +145,24 @@ class State:
         else:
             del self._waiting[address]
 
+    def recount(self, clients: list[Client]) -> None:
+        """These are all who wait (`core.mending`)."""
+        self._waiting = {}
+        for client in clients:
+            self._waiting[client.address] = self._waiting.get(client.address, 0) + 1
+        self.outstanding = len(clients)
+
+    def shed(self, reason: str, client: Client, query: Query) -> None:
+        """One too many (a key of `stats.SHED`): SERVFAIL + EDE 0, or silence if so configured.
+
+        Over TCP always an answer: silence there would block what follows on the connection.
+        """
+        if self.settings.overload == "drop" and client.transport == "udp":
+            self.stats.drops[reason] += 1
+            return
+        self.stats.refusals[reason] += 1
+        self.reply(client, query, const.SERVFAIL, const.EDE_OTHER)
+
     def error(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
         """Build an answer without records."""
         return answer(

@@ -71,6 +71,11 @@ class Stats:
         """Answers that were no hits, by source."""
         return {source: sum(counts) for source, counts in self.rcodes.items()}
 
+    def refused(self, reason: str, rcode: int) -> None:
+        """Count an answer that the shell gave in the node's place (rate limit)."""
+        self.refusals[reason] += 1
+        self.rcodes["error"][rcode] += 1
+
     def hit_counter(self, transport: Transport, qtype: int, rcode: int, negative: bool) -> Counter:
         """Return the counter of cached answers of this kind."""
         key = (transport, qtype if qtype <= 0xFF else 0, rcode, negative)  # 2 x 256 x 16 x 2
@@ -83,12 +88,22 @@ class Stats:
 class FleetStats:
     """What cooperation did. `changes` counts by the state that was entered."""
 
-    __slots__ = ("changes", "local", "remote", "saved", "sent", "strays", "suppressed")
+    __slots__ = (
+        "changes",
+        "local",
+        "rejected",
+        "remote",
+        "saved",
+        "sent",
+        "strays",
+        "suppressed",
+    )
 
     def __init__(self) -> None:
         self.sent = 0  # queries to peers
         self.remote = dict.fromkeys(REMOTE, 0)
         self.suppressed = dict.fromkeys(SUPPRESSED, 0)
+        self.rejected = dict.fromkeys(REJECTED, 0)
         self.strays = 0  # replies to no query of ours, or too late
         self.saved = Histogram()  # for how long a client would have waited longer
         self.local = Histogram()  # what our own nameservers took, whoever answered the client
@@ -114,22 +129,25 @@ SUPPRESSED: Final = (
     "budget",
     "overload",
 )
+# Why a peer's answer was not used: see `core.vetting`.
+REJECTED: Final = ("malformed", "outcome", "soa")
 # What became of a peer's query.
 SERVED: Final = ("cached", "answered", "failed", "refused", "busy")
 PATH_STATES: Final = ("healthy", "failing", "recovering")
 PATIENCE_S: Final = 4.5  # RULES 4.2: until then every client has its answer
 
-# What gets no answer, by reason (RULES 1.1); the shell counts "acl", "oversize" and "send".
-DROPS: Final = ("acl", "oversize", "malformed", "response", "send")
+# Why a query is one too many (RULES 4.1): it is refused or, as the operator chose, dropped.
+SHED: Final = ("waiters", "clients", "address", "backlog")
+# What gets no answer, by reason (RULES 1.1); the shell counts "acl", "rate", "oversize", "send".
+DROPS: Final = ("acl", "rate", "oversize", "malformed", "response", "send", *SHED)
 # What is answered without being resolved, by reason.
 REFUSALS: Final = (
     "formerr",
     "notimp",
     "refused",
     "badvers",
+    "rate",
     "rd0",
-    "waiters",
-    "clients",
-    "address",
     "loop",
+    *SHED,
 )

@@ -8,7 +8,9 @@ What a client can do to us, and what bounds it:
 
   ask without end        at most 128 queries outstanding; then reading pauses, TCP's own flow
                          control holds the client back, and nothing is dropped
-  not take its answers   reading pauses at 256 KiB unsent; a send not done in 10 s is the end
+  not take its answers   reading pauses at 256 KiB unsent; a send not done in 10 s is the end.
+                         Many do so together: at 64 MiB unsent in all, a connection is read from
+                         only when it has taken everything (1,024 that did not took 500 MiB)
   say nothing            10 s since the last *complete* message or answer. Single bytes do not
                          count (RFC 7766 6.2.3), or a byte every 9 s would hold the connection
   say half of something  a message that has begun has 5 s to end; a new connection 5 s to ask
@@ -35,7 +37,7 @@ from codns.wire.const import HEADER_SIZE, MESSAGE_SIZE_MAX
 from codns.wire.errors import WireError
 from codns.wire.tcp import Framer, frame
 
-RECEIVE_SIZE: Final = 4096  # some 100 queries handed over at a time: about 1 ms of the loop
+RECEIVE_SIZE: Final = 2048  # at most 107 queries handed over at a time: below 1 ms of the loop
 SEND_SIZE_MAX: Final = MESSAGE_SIZE_MAX + 2  # the greatest message fits one send
 FILES_RESERVED: Final = 256  # of the limit on open files: listeners, slaves, peers, HTTP, the log
 
@@ -61,6 +63,7 @@ class TcpLimits:
     connections_per_address: int = 256  # a client with a connection a query has fewer by far
     outstanding: int = 128  # queries of one connection; half the waiters of a busy web proxy
     unsent_size: int = 256 << 10  # answers waiting for one client; four of the greatest
+    unsent_size_all: int = 64 << 20  # of all connections; one address's 256 may be at their own
     query_size: int = 4096  # a question with options takes less than 1,000
     first_s: float = 5.0  # from the connection to its first message: stubs wait no longer
     idle_s: float = 10.0  # RFC 9210 suggests this order; RFC 7766 6.2.3 "a few seconds"
@@ -75,6 +78,15 @@ class TcpLimits:
         connections = max(16, min(cls().connections, files - FILES_RESERVED))
         per_address = min(cls().connections_per_address, connections)
         return cls(connections=connections, connections_per_address=per_address)
+
+
+class Unsent:
+    """Bytes of answers that wait to be taken, of all connections together."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
 
 
 def _nobody(_: bytes) -> None:
@@ -92,6 +104,7 @@ class Connection:
         *,
         query: Callable[[bytes, Client], None],
         limits: TcpLimits,
+        unsent: Unsent,
         count: Callable[[str], None],
     ) -> None:
         self.address = address
@@ -106,6 +119,7 @@ class Connection:
         self._outstanding: dict[bytes, tuple[bytes, float]] = {}  # id: message, forgotten at
         self._ready: deque[bytes] = deque()
         self._unsent_size = 0
+        self._unsent = unsent
         self._opened = trio.current_time()
         self._active: float | None = None  # when the last message or answer was complete
         self._begun: float | None = None  # when the message that is incomplete began
@@ -131,6 +145,7 @@ class Connection:
             self._outstanding.clear()
             # What is answered from now on is for nobody. Our client must not hold us, whom we hold
             self._client.reply = _nobody
+            self._unsent.size -= self._unsent_size
             self._count(self._reason or "tcp_closed_stop")
             await trio.aclose_forcefully(self._stream)
 
@@ -217,14 +232,19 @@ class Connection:
         return (
             len(self._outstanding) < self._limits.outstanding
             and self._unsent_size < self._limits.unsent_size
+            and not self._crowded()
             and ident not in self._outstanding
         )
+
+    def _crowded(self) -> bool:
+        """All together wait for their clients with too much, this one too."""
+        return self._unsent_size > 0 and self._unsent.size >= self._limits.unsent_size_all
 
     async def _wait_for_room(self, ident: bytes) -> None:
         """Return once a query of this id may be handed over; at once, mostly."""
         if self._has_room(ident):
             return
-        self._count("tcp_paused")
+        self._count("tcp_unsent" if self._crowded() else "tcp_paused")
         begun, self._begun = self._begun, None  # its rest may have come: it is us who do not read
         self.arm()
         while not self._has_room(ident):
@@ -253,6 +273,7 @@ class Connection:
         framed = frame(message)
         self._ready.append(framed)
         self._unsent_size += len(framed)
+        self._unsent.size += len(framed)
         self._work.set()
         self._room.set()
 
@@ -275,6 +296,7 @@ class Connection:
                 self._close("tcp_closed_reset")
                 return
             self._unsent_size -= len(data)
+            self._unsent.size -= len(data)
             self._active = trio.current_time()
             self.arm()
             self._room.set()

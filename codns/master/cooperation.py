@@ -156,6 +156,7 @@ class Cooperation:
         nobody = parse_endpoint(self.me)[0] in membership.WILDCARDS
         if me == self.me or (me not in addresses and not nobody):
             return  # one guess is no better than another
+        self._addresses = []  # each is to be looked at under the new name
         fields: dict[str, object] = {"me": me, "before": self.me}
         self._log("info", "own address is another one", fields)
         self.me = me
@@ -179,19 +180,22 @@ class Cooperation:
         used = [a for a in addresses if membership.same_family(a, self.me)]
         if self._resolver is not None:
             self._resolver.rdtypes = ("AAAA",) if self.me.startswith("[") else ("A",)
-        self._addresses = used
+        known, self._addresses = frozenset(self._addresses), used
         self._link.set_peers(used)
         others = len(addresses) - len(used)
         fields: dict[str, object] = {"addresses": len(used), "other_family": others}
         self._log("info", "list of peers", fields)
-        self._warn_of(used)
+        self._warn_of(used, [a for a in used if a not in known])
         by_name = [self._name if a == self.me else a for a in used]
         self._pump.apply(self._node.set_peers(by_name, trio.current_time()))
 
-    def _warn_of(self, addresses: list[str]) -> None:
-        """A wildcard leaves it to us which of the listed addresses we are."""
+    def _warn_of(self, addresses: list[str], fresh: list[str]) -> None:
+        """A wildcard leaves it to us which of the listed addresses we are.
+
+        The kernel is asked for each, 15 us: of thousands only for those that were not listed yet.
+        """
         fields: dict[str, object] = {"me": self.me, "remedy": "set peers.advertise"}
-        others = list(membership.others_of_ours(self._peers, self.me, addresses, self._host))
+        others = list(membership.others_of_ours(self._peers, self.me, fresh, self._host))
         if others:
             fields["ours"] = others
             self._log("warning", "list of peers has more than one address of this node", fields)

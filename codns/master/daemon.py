@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import resource
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,7 +28,7 @@ from codns.config.schema import Config, PeersSettings
 from codns.config.site import Site, fingerprints, resolve
 from codns.core.model import Client
 from codns.core.node import Node
-from codns.core.settings import PeerSettings, Settings, ZoneSettings
+from codns.core.settings import Settings
 from codns.master import cooperation
 from codns.master.acl import Acl
 from codns.master.activation import activate
@@ -37,7 +38,9 @@ from codns.master.notify import Notifier
 from codns.master.pool import Pool
 from codns.master.pump import Pump
 from codns.master.querylog import QueryLog
+from codns.master.ratelimit import limit_of
 from codns.master.scrape import gather
+from codns.master.settings import settings_of, slaves_of
 from codns.master.signals import handle_signals
 from codns.master.sockets import Pair
 from codns.master.tcp import COUNTERS, TcpLimits, TcpListener
@@ -47,6 +50,8 @@ from codns.master.web import Web
 from codns.obs.logs import Log
 from codns.obs.metrics import Metrics
 from codns.wire.batch import Result
+from codns.wire.build import error_reply
+from codns.wire.const import REFUSED
 
 FILES_MAX: Final = 1 << 20  # where the system sets no limit: what Linux would call unlimited
 DRAIN_S: Final = 2.0  # what is in flight may take so long at the end
@@ -57,8 +62,6 @@ AT_START: Final = (
     "state_dir",
     "control",
 )  # keys that a reload does not change
-SLAVES_MIN: Final = 2  # one can die without a pause
-SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them busy
 
 # Objects live long here and form no cycles (test_no_cycles.py, bench.soak): what the collector's
 # oldest generation would find does not pay for walking 200,000 cache entries, 100 ms during which
@@ -66,40 +69,11 @@ SLAVES_MAX: Final = 4  # the master is one process: it cannot keep more of them 
 # the most. A cycle that lives through that is never freed.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
+# A thread of ours (the list of peers is parsed in one) gives the interpreter back to the loop that
+# soon. The default of 5 ms, at each system call, would hold up everybody.
+_SWITCH_S: Final = 0.0002
+
 Companion = Callable[[], Awaitable[None]]
-
-
-def settings_of(config: Config, site: Site, peers: PeerSettings | None = None) -> Settings:
-    """Return what `core` needs of the configuration; `peers` is `Cooperation.settings()`."""
-    cache, race = config.cache, config.race
-    return Settings(
-        nameservers=site.nameservers,
-        zones={
-            name: ZoneSettings(zone.nameservers or site.nameservers, zone.peers)
-            for name, zone in site.zones.items()
-        },
-        private_zones=site.private_zones,
-        cache_entries=cache.entries,
-        cache_min_ttl_s=cache.min_ttl,
-        cache_max_ttl_s=cache.max_ttl,
-        cache_max_negative_ttl_s=cache.max_negative_ttl,
-        cache_stale_s=cache.stale,
-        cache_prefetch=cache.prefetch,
-        probe=config.probe == "auto",
-        peers=peers,
-        race_policy=race.policy,
-        race_delay_s=race.initial_delay,
-        race_delay_min_s=race.initial_delay_min,
-        race_max_remote=race.max_remote,
-        race_budget=race.budget,
-    )
-
-
-def slaves_of(config: Config) -> int:
-    """Return how many slaves to start."""
-    if config.slaves == "auto":
-        return min(max(SLAVES_MIN, os.cpu_count() or 1), SLAVES_MAX)
-    return config.slaves
 
 
 def _files_max() -> int:
@@ -136,6 +110,7 @@ class Daemon:
         # Made before anything else happens: a change from here on is not lost
         self._watcher = Watcher(lambda: fingerprints(self._site), self._site_changed)
         self._acl = Acl(map(ip_network, config.allow))
+        self.limit = limit_of(config.rate_limit)
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
@@ -180,6 +155,7 @@ class Daemon:
         self._pump = Pump(self._node, pool, self._log)
         self._udp = [self._udp_listener(pair) for pair in self._pairs]
         self._tcp = TcpListener(self._tcp_query, self._acl_allows, limits, self._count)
+        self._admit()
         self._log_queries()
         self.web.metrics = Metrics(self._node, partial(gather, self, pool), trio.current_time)
         with self._scope:
@@ -198,6 +174,7 @@ class Daemon:
                 if self.peers is not None:
                     self.peers.begin(self._node, self._pump)
                     nursery.start_soon(self.peers.run)
+                sys.setswitchinterval(_SWITCH_S)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
@@ -224,9 +201,15 @@ class Daemon:
     # -- queries --------------------------------------------------------------------------------
 
     def _udp_listener(self, pair: Pair) -> UdpListener:
+        pump = self._pump
         return UdpListener(
-            pair.udp, self._node, self._pump.query, self._acl, wildcard=pair.wildcard
+            pair.udp, self._node, pump.query, pump.backlog, self._acl, wildcard=pair.wildcard
         )
+
+    def _admit(self) -> None:
+        """Give the listeners what they admit clients by."""
+        for listener in self._udp:
+            listener.acl, listener.limit = self._acl, self.limit
 
     def _log_queries(self) -> None:
         """Begin, change or end the query log."""
@@ -243,6 +226,10 @@ class Daemon:
         stats = self._node.stats
         stats.queries["tcp"] += 1
         stats.queries_ipv6["tcp"] += len(client.address) == 16
+        if self.limit is not None and not self.limit.allows(client.address, "tcp", now):
+            stats.refused("rate", REFUSED)
+            client.reply(error_reply(wire, REFUSED))
+            return
         answer = self._node.cached(wire[2:], "tcp", now)
         if answer is None:
             self._pump.query(wire, client, now)
@@ -298,15 +285,16 @@ class Daemon:
         # These were taken at the start and stay: what is our own address is decided by them
         config = replace(config, **{key: getattr(self.config, key) for key in AT_START})
         config = replace(config, peers=self._peers_of(config.peers))
+        if config.rate_limit != self.config.rate_limit:  # else it goes on with what was counted
+            self.limit = limit_of(config.rate_limit)
         self.config = config
         self._log.level, self._log.format = config.log.level, config.log.format
         self._acl = Acl(map(ip_network, config.allow))
-        for listener in self._udp:
-            listener.acl = self._acl
+        self._admit()
         self._log_queries()
         if self.peers is not None:
             self.peers.reload(config.peers)
-        self._take_site(resolve(config))
+        self._take_site(self._resolved())
         self._log("info", "reloaded", {"nameservers": list(self._site.nameservers)})
 
     def _peers_of(self, peers: PeersSettings) -> PeersSettings:
@@ -318,7 +306,7 @@ class Daemon:
 
     def _site_changed(self) -> None:
         """resolv.conf, or what it points at, is another file now."""
-        site = resolve(self.config)
+        site = self._resolved()
         if site.nameservers != self._site.nameservers:
             fields: dict[str, object] = {
                 "nameservers": list(site.nameservers),
@@ -326,6 +314,18 @@ class Daemon:
             }
             self._log("info", "nameservers changed", fields)
         self._take_site(site)
+
+    def _resolved(self) -> Site:
+        """Return what is in effect by the files; what cannot be read now stays as it was."""
+        site, before = resolve(self.config), self._site
+        if not site.unread:
+            return site
+        self._watcher.again()
+        event = "resolv.conf cannot be read now, the nameservers stay"
+        self._log("warning", event, {"warnings": list(site.warnings)})
+        if self.config.nameservers == "auto":
+            site = site._replace(nameservers=before.nameservers, origin=before.origin)
+        return site._replace(private_zones=before.private_zones, warnings=())
 
     def _take_site(self, site: Site) -> None:
         self._site = site

@@ -23,6 +23,7 @@ from typing import Any, Final
 import trio
 
 from codns.core.model import SendJob
+from codns.master.forgery import Forgery
 from codns.master.worker import Worker
 from codns.slave.limits import PORTS, ports_each
 from codns.wire.batch import PING, Result, pack_token
@@ -37,6 +38,7 @@ BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 5.0
 STEADY_S: Final = 10.0  # who lived so long did not die of its start: back-off begins anew
 DEATHS_MAX: Final = 2  # slaves that one job may take with it
+END_LOOK_S: Final = 0.01  # between looks whether a slave has ended, where nothing can tell of it
 END_S: Final = 1.0  # at shutdown, before those still there are killed
 
 Log = Callable[[str, str, dict[str, Any]], None]
@@ -65,6 +67,7 @@ class Pool:
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         self.restarts = 0
+        self.forgery = Forgery(log, clock)
         self._count = count
         self._on_results = on_results
         self._log = log
@@ -177,7 +180,7 @@ class Pool:
         while True:
             started = self._clock()
             try:
-                worker = Worker(started, self._nofile)
+                worker = Worker(started, self._nofile, self.forgery)
             except OSError as error:
                 self._log("error", "slave could not be started", {"reason": str(error)})
             else:
@@ -348,12 +351,8 @@ class Pool:
     async def _exit_status(self, process: subprocess.Popen[bytes]) -> int | None:
         """Wait for a process that is ending; None if it does not end in time."""
         if process.poll() is None:
-            descriptor = os.pidfd_open(process.pid)
-            try:
-                with trio.move_on_after(END_S):
-                    await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            with trio.move_on_after(END_S):
+                await _ended(process)
         if process.poll() is not None:
             self._processes.remove(process)
         return process.returncode
@@ -373,6 +372,20 @@ class Pool:
             process.kill()
         for process in list(self._processes):
             await self._exit_status(process)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Return when it has ended."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # no descriptor is left, which is no reason to end with it
+        while process.poll() is None:  # noqa: ASYNC110 - nobody would tell
+            await trio.sleep(END_LOOK_S)
+        return
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _later(job: SendJob, elapsed_s: float) -> SendJob | None:

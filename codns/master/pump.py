@@ -21,6 +21,7 @@ import trio
 
 from codns.core.model import Answer, Client, Effect, Note, SendJob, SendPeer
 from codns.core.node import Node
+from codns.master.backlog import Backlog
 from codns.master.peerlink import PeerLink
 from codns.master.pool import Pool
 from codns.master.udp import UdpListener
@@ -42,6 +43,7 @@ class Pump:
         self._node = node
         self._pool = pool
         self._log = log
+        self.backlog = Backlog()  # of all listeners
         self._jobs: list[SendJob] = []
         self._listeners: dict[int, UdpListener] = {}
         self._peers: PeerLink | None = None
@@ -75,6 +77,8 @@ class Pump:
                 if not listener.serve(trio.current_time()):
                     break
                 listener.flush()
+            while self._take_waiting(trio.current_time()):
+                pass
             self._in_turn = False
         self.flush()
 
@@ -161,7 +165,10 @@ class Pump:
         while True:
             due = self._node.next_timeout()
             with trio.CancelScope(deadline=inf if due is None else due) as self._scope:
-                await trio.lowlevel.wait_readable(fileno)
+                if self.backlog:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(fileno)
             self._in_turn = True
             try:
                 self._turn()
@@ -180,7 +187,7 @@ class Pump:
             for fileno, _ in poll(wait):
                 listener = listeners.get(fileno)
                 if listener is not None:
-                    handled += listener.serve(clock())
+                    handled += listener.drain(clock())
                 elif peers is not None and fileno == peers.fileno:
                     handled += self._serve_peers(peers, clock())
                 else:
@@ -190,11 +197,19 @@ class Pump:
             due = node.next_timeout()
             if due is not None and due <= now:
                 self._time_out(now)
+            handled += self._take_waiting(now)
             self.flush()
             now = clock()
             if now >= until or not handled:
                 return
-            wait = LINGER_S if handled >= BUSY else 0.0
+            wait = LINGER_S if handled >= BUSY and not self.backlog else 0.0
+
+    def _take_waiting(self, now: float) -> int:
+        """Take the next queries that wait; returns how many."""
+        taken = self.backlog.take(now)
+        for wire, client, _ in taken:
+            self.query(wire, client, now)
+        return len(taken)
 
     def _serve_peers(self, peers: PeerLink, now: float) -> int:
         try:
@@ -217,3 +232,4 @@ class Pump:
         at = " ".join(f"{call.filename.rpartition('/')[2]}:{call.lineno}" for call in calls)
         fields: dict[str, object] = {"in": what, "error": type(error).__name__, "at": at}
         self._log("error", "internal error, please report it", fields)
+        self._node.mistaken(trio.current_time())

@@ -88,7 +88,7 @@ class StateFile:
             return
         try:
             await trio.to_thread.run_sync(write, self._path, state, abandon_on_cancel=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter: no thread is left
             if not self._failed:
                 fields: dict[str, object] = {"file": str(self._path), "reason": _reason(error)}
                 self._log("warning", "state file cannot be written", fields)

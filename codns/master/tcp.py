@@ -24,7 +24,7 @@ import trio
 
 from codns.core.model import Client
 from codns.master.acl import packed_address
-from codns.master.connection import Connection, TcpLimits
+from codns.master.connection import Connection, TcpLimits, Unsent
 
 __all__ = ["COUNTERS", "TcpLimits", "TcpListener"]
 
@@ -39,6 +39,7 @@ COUNTERS: Final = (
     "tcp_queries",
     "tcp_duplicates",  # the same message again while the first is not answered
     "tcp_paused",  # times that reading stopped: queries outstanding, or unsent answers
+    "tcp_unsent",  # ... because unsent answers of all connections together were too much
     "tcp_closed_client",  # the client had finished
     "tcp_closed_reset",  # the client broke it off
     "tcp_closed_idle",
@@ -73,6 +74,7 @@ class TcpListener:
         self._allowed = allowed
         self._limits = limits
         self._count = count
+        self._unsent = Unsent()
         self._open: dict[int, Connection] = {}
         self._per_address: dict[bytes, int] = {}
         self._number = 0
@@ -160,6 +162,7 @@ class TcpListener:
             self._number,
             query=self._query,
             limits=self._limits,
+            unsent=self._unsent,
             count=self._count,
         )
         self._open[self._number] = connection

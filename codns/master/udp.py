@@ -1,18 +1,21 @@
 """The UDP listener: what happens to each datagram, in the order of RULES 1.1.
 
-ACL, then the exact-bytes cache, then everything else. The loop of `serve` is the hottest code of
-codns: a cached answer costs one slice, one dictionary look-up, one slice assignment over the query
-it answers (its id stays where it is) and a share of two system calls.
+ACL, rate limit, the exact-bytes cache, then everything else, which waits in `backlog`. The loop
+of `serve` is the hottest code of codns: a cached answer costs one slice, one dictionary look-up,
+one slice assignment over the query it answers (its id stays where it is) and a share of two system
+calls. A rate limit that is not configured costs one test for a batch.
 """
 
 import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from codns.core.model import Client
 from codns.core.node import Node
-from codns.master.acl import Acl
+from codns.master.acl import VERDICTS_MAX, Acl
+from codns.master.backlog import DRAINED, Backlog
 from codns.master.mmsg import (
     FLAGS32,
     H32,
@@ -24,9 +27,15 @@ from codns.master.mmsg import (
     Batch,
 )
 from codns.master.querylog import QueryLog
+from codns.master.ratelimit import RateLimit
+from codns.wire import const
+from codns.wire.shed import shed_reply, shed_tail
 
 _ADDRESS_V4: Final = slice(4, 8)  # of struct sockaddr_in
 _ADDRESS_V6: Final = slice(8, 24)  # of struct sockaddr_in6
+_SO_MEMINFO: Final = 55  # asm-generic/socket.h, nine 32-bit words; the socket module lacks it
+_MEMINFO: Final = struct.Struct("=9I")
+_DROPS: Final = 8  # SK_MEMINFO_DROPS
 QUEUED_MAX: Final = 16_384  # answers waiting for `flush`: twice the clients that may wait
 
 Query = Callable[[bytes, Client, float], None]
@@ -35,20 +44,62 @@ Query = Callable[[bytes, Client, float], None]
 class UdpListener:
     """One UDP socket, its memory, and answers that wait to leave."""
 
-    __slots__ = ("_batch", "_ipv6", "_queue", "_sock", "acl", "fileno", "node", "queries", "query")
+    __slots__ = (
+        "_acl",
+        "_admitted",
+        "_backlog",
+        "_batch",
+        "_ipv6",
+        "_queue",
+        "_sock",
+        "fileno",
+        "limit",
+        "node",
+        "queries",
+        "query",
+    )
 
     def __init__(
-        self, sock: socket.socket, node: Node, query: Query, acl: Acl, *, wildcard: bool
+        self,
+        sock: socket.socket,
+        node: Node,
+        query: Query,
+        backlog: Backlog,
+        acl: Acl,
+        *,
+        wildcard: bool,
     ) -> None:
+        """`query` takes what the cache knows by meaning, `backlog` what it does not know."""
         self._ipv6 = sock.family == socket.AF_INET6
         self._sock = sock
         self.fileno = sock.fileno()
         self._batch = Batch(ipv6=self._ipv6, control=wildcard)
         self._queue: list[tuple[bytes, bytes]] = []
+        self._backlog = backlog
         self.node = node
         self.query = query
-        self.acl = acl
+        self._acl = acl
+        self._admitted: set[int] = set()  # IPv4 addresses of those that were, as `words` has them
+        self.limit: RateLimit | None = None
         self.queries: QueryLog | None = None
+
+    @property
+    def acl(self) -> Acl:
+        """Who may ask."""
+        return self._acl
+
+    @acl.setter
+    def acl(self, acl: Acl) -> None:
+        self._acl = acl
+        self._admitted.clear()
+
+    def drain(self, now: float) -> int:
+        """Take what has arrived, up to `DRAINED` datagrams; returns how many there were."""
+        total = count = self.serve(now)
+        while count == SLOTS and total < DRAINED:
+            count = self.serve(now)
+            total += count
+        return total
 
     def serve(self, now: float) -> int:
         """Take what has arrived, at most `SLOTS` datagrams; returns how many there were."""
@@ -59,14 +110,15 @@ class UdpListener:
         fields, data, words, sizes = batch.fields, batch.data, batch.words, batch.sizes
         known, cached, ipv6 = self.node.exact_udp.get, self.node.cached, self._ipv6
         missed: list[int] = []
-        allowed = -1  # the last IPv4 address that was: one client's queries come in a row
+        tails: list[bytes] = []  # of those, in the same order
+        admitted = self._admitted
+        each = ipv6 or self.limit is not None
         for slot in range(count):
             word = words[slot * NAME32 + 1]
-            if (word != allowed or ipv6) and not self._allows(slot):
+            if (each or word not in admitted) and not self._allows(slot, now):
                 missed.append(slot)
-                sizes[slot * 2 + 1] = 0
+                tails.append(b"")
                 continue
-            allowed = word
             start = slot * SLOT_SIZE + 2
             size = fields[slot * H32 + LEN32]
             tail = bytes(data[start : start + size - 2])
@@ -78,11 +130,13 @@ class UdpListener:
                 answer = cached(tail, "udp", now) if exact is not None else None
             if answer is None:
                 missed.append(slot)
-                sizes[slot * 2 + 1] = size
+                tails.append(tail)
                 continue
             size = len(answer)
             data[start : start + size] = answer
             sizes[slot * 2 + 1] = size + 2
+        if missed and self._backlog.sheds(now):
+            missed, tails = self._shed(missed, tails, now)
         stats = self.node.stats
         stats.queries["udp"] += count
         if ipv6:
@@ -94,14 +148,35 @@ class UdpListener:
             return count
         if len(missed) < count:
             self._sent(batch.send_but(self.fileno, count, missed))
-        self._missed(missed, now)
+        self._missed(missed, tails, now)
         return count
 
-    def _allows(self, slot: int) -> bool:
-        if self.acl.allows(self._address(slot)):
-            return True
-        self.node.stats.drops["acl"] += 1
-        return False
+    def _allows(self, slot: int, now: float) -> bool:
+        address, limit = self._address(slot), self.limit
+        if not self._acl.allows(address):
+            self.node.stats.drops["acl"] += 1
+            return False
+        if limit is not None:
+            if limit.allows(address, "udp", now):
+                return True
+            self._limited(slot, limit)
+            return False
+        if not self._ipv6:
+            if len(self._admitted) >= VERDICTS_MAX:
+                self._admitted.clear()
+            self._admitted.add(self._batch.words[slot * NAME32 + 1])
+        return True
+
+    def _limited(self, slot: int, limit: RateLimit) -> None:
+        batch, stats = self._batch, self.node.stats
+        at = slot * SLOT_SIZE
+        wire = bytes(batch.data[at : at + batch.fields[slot * H32 + LEN32]])
+        answer = limit.over_udp(wire)
+        if answer is None:
+            stats.drops["rate"] += 1
+            return
+        stats.refused("rate", const.NOERROR)
+        self._reply(batch.origin(slot), answer)
 
     def _address(self, slot: int) -> bytes:
         """The sender's address, out of its sockaddr_in or sockaddr_in6."""
@@ -112,15 +187,53 @@ class UdpListener:
             else self._batch.words[at + 1 : at + 2]
         )
 
-    def _missed(self, missed: list[int], now: float) -> None:
-        """Hand what the exact level did not know to the node."""
-        batch, query, fileno, reply = self._batch, self.query, self.fileno, self._reply
-        sizes, fields, data, origin_of = batch.sizes, batch.fields, batch.data, batch.origin
+    def _shed(
+        self, missed: list[int], tails: list[bytes], now: float
+    ) -> tuple[list[int], list[bytes]]:
+        """There is no time for these, but for what the cache knows by meaning.
+
+        Returns those slots in which there is no answer now, and what is still to be done of them:
+        the query's bytes as before, or none.
+        """
+        node, backlog, data = self.node, self._backlog, self._batch.data
+        known, sizes, stats = node.known, self._batch.sizes, node.stats
+        room = backlog.room_to_tell if node.tells else 0
+        kept: list[int] = []
+        rest: list[bytes] = []
+        told = dropped = 0
+        for slot, tail in zip(missed, tails, strict=True):
+            if len(tail) < const.HEADER_SIZE or known(tail, now):
+                kept.append(slot)
+                rest.append(tail)
+                continue
+            if told < room:
+                start = slot * SLOT_SIZE + 2
+                answer = shed_tail(tail) or shed_reply(tail)
+                if answer:
+                    size = len(answer)
+                    data[start : start + size] = answer
+                    sizes[slot * 2 + 1] = size + 2
+                    told += 1
+                    continue
+            kept.append(slot)
+            rest.append(b"")
+            dropped += 1
+        backlog.room_to_tell -= told
+        stats.refusals["backlog"] += told
+        stats.rcodes["error"][const.SERVFAIL] += told
+        stats.drops["backlog"] += dropped
+        return kept, rest
+
+    def _missed(self, missed: list[int], tails: list[bytes], now: float) -> None:
+        """Let what the exact level did not know wait for the node; not what it will know."""
+        batch, fileno, reply = self._batch, self.fileno, self._reply
+        backlog, known = self._backlog, self.node.known
+        behind = len(backlog) > 0
+        fields, data, origin_of = batch.fields, batch.data, batch.origin
         address = _ADDRESS_V6 if self._ipv6 else _ADDRESS_V4
-        for slot in missed:
-            size = sizes[slot * 2 + 1]
-            if not size:
-                continue  # not allowed
+        for slot, tail in zip(missed, tails, strict=True):
+            if not tail:
+                continue  # not allowed, too many, or shed
             if fields[slot * H32 + FLAGS32] & MSG_TRUNC:
                 self.node.stats.drops["oversize"] += 1
                 continue
@@ -129,7 +242,19 @@ class UdpListener:
             client = Client("udp", origin[address], (fileno, origin), partial(reply, origin))
             if self.queries is not None:
                 client = self.queries.watched(client, now)
-            query(bytes(data[at : at + size]), client, now)
+            wire = bytes(data[at : at + 2]) + tail
+            if behind and known(tail, now):
+                self.query(wire, client, now)
+            else:
+                backlog.add(wire, client, now)
+
+    def kernel_drops(self) -> int:
+        """Return how many datagrams the kernel had no room for, as this socket's buffer was full.
+
+        It counts in 32 bits: a counter that wraps, as if codns had been started anew.
+        """
+        told = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(told)[_DROPS])
 
     def _log_hits(self, queries: QueryLog, hits: set[int]) -> None:
         data, sizes = self._batch.data, self._batch.sizes

@@ -45,7 +45,7 @@ class Watcher:
         self._fingerprint = fingerprint
         self._changed = changed
         self._interval_s = interval_s
-        self._known = fingerprint()
+        self._known: Hashable = fingerprint()
 
     def look(self) -> bool:
         """Look now: call `changed` and return True if there is something new."""
@@ -55,6 +55,10 @@ class Watcher:
         self._known = seen  # before the call: what it reads is at least as new as this
         self._changed()
         return True
+
+    def again(self) -> None:
+        """Take the next look for news, whatever it sees: this one could not be made use of."""
+        self._known = object()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look every `interval_s` seconds of trio's clock, until cancelled."""

@@ -6,6 +6,7 @@ No policy and nothing that waits: `pool.py` decides when to start, feed, read an
 import os
 import site
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ import trio
 
 import codns
 from codns.core.model import SendJob
+from codns.master.forgery import Forgery
 from codns.wire.batch import (
+    EVENT,
+    FOLDED,
     JOB,
     JOB_SIZE,
     PACK_JOB,
@@ -24,6 +28,7 @@ from codns.wire.batch import (
     frames,
     pack_server,
     pack_token,
+    unpack_event,
     unpack_results,
 )
 
@@ -34,8 +39,8 @@ SEND_BUFFER: Final = 1 << 20  # bytes the kernel should keep for us; it grants w
 class Worker:
     """A running slave."""
 
-    def __init__(self, now: float, nofile: int | None) -> None:
-        """Start it. OSError if the system has no room for another process."""
+    def __init__(self, now: float, nofile: int | None, forgery: Forgery) -> None:
+        """Start it; it tells `forgery`. OSError if the system has no room for another process."""
         self.sock, self.process = _start(nofile)
         self.fd = self.sock.fileno()
         self.started_at = now
@@ -48,6 +53,7 @@ class Worker:
         self._backlog = bytearray()  # what the socket did not take yet
         self._tail = b""
         self._numbers: dict[str, int] = {}  # addresses it was told the number of
+        self._forgery = forgery
 
     @property
     def servers(self) -> int:
@@ -117,13 +123,19 @@ class Worker:
         results: list[Result] = []
         try:
             end = unpack_results(buffer, 0, results)
-            while other := next(frames(buffer, end), None):  # no result: a PONG
+            while other := next(frames(buffer, end), None):  # no result: a PONG, an event
+                if other[0] == EVENT:
+                    self._event(buffer, other[1])
                 end = unpack_results(buffer, other[2], results)
-        except (ValueError, IndexError) as error:
+        except (ValueError, LookupError, struct.error) as error:
             raise ConnectionAbortedError(f"slave: {error}") from error
         self._tail = buffer[end:]
         take = self.jobs.pop
         return [result for result in results if take(result[0], None)]
+
+    def _event(self, buffer: bytes, start: int) -> None:
+        event, number, count = unpack_event(buffer, start)
+        self._forgery.told(event, list(self._numbers)[number] if event == FOLDED else "", count)
 
     def close(self) -> None:
         """Close the channel: the slave sees it and ends."""

@@ -15,11 +15,15 @@ A fault that repeats must not fill a disk. A warning or error is written at most
 event; the next one to be written says how many were held back. When none follows, the last one
 held back is written by the next line of any kind, or by `flush`, so that the end of a burst is
 not lost.
+
+A log that takes nothing holds up nobody. What a full disk does not take is lost, and so is what a
+pipe has no room for: its reader may be stopped, and waiting for it would end all answers.
 """
 
 import json
 import os
 import re
+import select
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TextIO
@@ -54,8 +58,8 @@ class _Repeats:
 class Log:
     """Write events. `level` and `format` may be changed at any time (a reload does).
 
-    `clock` is wall time in seconds (time.time). A stream that fails takes nothing else down: its
-    lines are lost and counted in `lost`.
+    `clock` is wall time in seconds (time.time). A stream that fails, or would have to be waited
+    for, takes nothing else down: its lines are lost and counted in `lost`.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Log:
         self._stream = stream
         self._clock = clock
         self._journal = _is_journal(stream)
+        self._room = _poll(stream)
         self._repeats: dict[str, _Repeats] = {}
 
     def __call__(self, level: str, event: str, fields: dict[str, object]) -> None:
@@ -122,6 +127,9 @@ class Log:
             values = "".join(f" {key}={_text(value)}" for key, value in fields.items())
             line = event + values if self._journal else f"{time} {level} {event}{values}"
         prefix = f"<{_PRIORITIES[level]}>" if self._journal else ""
+        if self._room is not None and not self._room.poll(0):
+            self.lost += 1  # its reader does not read
+            return
         try:
             self._stream.write(f"{prefix}{line}\n")
             self._stream.flush()
@@ -144,6 +152,17 @@ def _text(value: object) -> str:
         value = ",".join(v if isinstance(v, str) else _text(v) for v in value)
     text = str(value)
     return text if _BARE.fullmatch(text) else json.dumps(text)
+
+
+def _poll(stream: TextIO) -> "select.poll | None":
+    """Return what tells of room for a line: in a pipe for 4,096 bytes (pipe(7)), ours are less."""
+    try:
+        fileno = stream.fileno()
+    except (OSError, ValueError):  # in memory, or closed
+        return None
+    poll = select.poll()
+    poll.register(fileno, select.POLLOUT)
+    return poll
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -66,6 +66,7 @@ class Metrics(Collector):
         if shell.datagrams is not None and shell.link_drops is not None:
             yield from metrics_shell.link(shell.datagrams, shell.link_drops)
         yield from metrics_shell.tcp(shell)
+        yield from metrics_shell.slaves(shell)
         yield from metrics_shell.shell(shell)
         yield from self._processes.slaves(shell.slaves)
         yield from self._processes.own()

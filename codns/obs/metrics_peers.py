@@ -85,6 +85,12 @@ def remote(fleet: Fleet, now: float) -> Iterator[Metric]:
         ("reason",),
         by(counts.suppressed),
     )
+    yield counters(
+        "codns_remote_rejected_total",
+        "Answers of peers that were not what they said, by reason; among those failed.",
+        ("reason",),
+        by(counts.rejected),
+    )
     yield histogram(
         "codns_remote_saved_seconds",
         "How much longer a client would have waited without the peer that answered,"

@@ -27,8 +27,9 @@ _WAYS: Final = ("in", "out")
 class Shell(NamedTuple):
     """Counters of the shells at one moment.
 
-    `tcp` as `master.tcp.COUNTERS`, `datagrams` as `master.peerlink.COUNTS` and `link_drops` as
-    `peer.link.DROPS`, both None without peers. `slaves` are the process ids of those that are up.
+    `forgery` as `master.forgery.EVENTS`, `tcp` as `master.tcp.COUNTERS`, `datagrams` as
+    `master.peerlink.COUNTS` and `link_drops` as `peer.link.DROPS`, both None without peers.
+    `slaves` are the process ids of those that are up.
     """
 
     slaves: Sequence[int]
@@ -36,6 +37,11 @@ class Shell(NamedTuple):
     slave_restarts: int
     jobs: int
     jobs_waiting: int
+    forgery: Mapping[str, int]
+    rate_clients: int
+    rate_forgotten: int
+    backlog: int
+    kernel_drops: int
     tcp: Mapping[str, int]
     tcp_open: int
     datagrams: Mapping[str, int] | None
@@ -95,13 +101,24 @@ def shell(shell: Shell) -> Iterator[Metric]:
         "How late the event loop came to a task that was due, ten times a second.",
         shell.lag,
     )
-    yield gauge("codns_slaves", "Slaves that are up.", len(shell.slaves))
-    yield gauge("codns_slaves_wanted", "Slaves that should be up.", shell.slaves_wanted)
-    yield counter(
-        "codns_slave_restarts_total", "Slaves started in place of dead ones.", shell.slave_restarts
+    yield gauge(
+        "codns_rate_limit_clients", "Clients that the rate limit counts for.", shell.rate_clients
     )
-    yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
-    yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield counter(
+        "codns_rate_limit_forgotten_total",
+        "Clients that the rate limit forgot as there were more than it counts for.",
+        shell.rate_forgotten,
+    )
+    yield gauge(
+        "codns_backlog_queries",
+        "Clients' queries that came over UDP and were not taken yet.",
+        shell.backlog,
+    )
+    yield counter(
+        "codns_udp_kernel_drops_total",
+        "Clients' datagrams that the kernel dropped: codns did not read as fast as they came.",
+        shell.kernel_drops,
+    )
     yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",
@@ -118,6 +135,33 @@ def shell(shell: Shell) -> Iterator[Metric]:
     yield gauge("codns_http_connections", "HTTP connections open.", shell.http_open)
     yield counter(
         "codns_http_refused_total", "HTTP connections that were one too many.", shell.http_refused
+    )
+
+
+def slaves(shell: Shell) -> Iterator[Metric]:
+    """Yield what there is of slaves, and what they reject."""
+    yield gauge("codns_slaves", "Slaves that are up.", len(shell.slaves))
+    yield gauge("codns_slaves_wanted", "Slaves that should be up.", shell.slaves_wanted)
+    yield counter(
+        "codns_slave_restarts_total", "Slaves started in place of dead ones.", shell.slave_restarts
+    )
+    yield gauge("codns_slave_jobs", "Exchanges given to slaves and not ended.", shell.jobs)
+    yield gauge("codns_slave_jobs_waiting", "Exchanges that wait for a slave.", shell.jobs_waiting)
+    yield counters(
+        "codns_upstream_rejected_total",
+        "Datagrams from nameservers' addresses that were no answers, by what was wrong with them.",
+        ("reason",),
+        by({reason: shell.forgery[reason] for reason in ("unmatched", "wrong_case")}),
+    )
+    yield counter(
+        "codns_upstream_guarded_names_total",
+        "Times that a name went over TCP for a minute, as answers to it were being forged.",
+        shell.forgery["guarded"],
+    )
+    yield counter(
+        "codns_upstream_case_folded_total",
+        "Times that a slave went back to lower case, as a nameserver does not keep letters.",
+        shell.forgery["folded"],
     )
 
 
@@ -142,7 +186,7 @@ def tcp(shell: Shell) -> Iterator[Metric]:
         "codns_tcp_limited_total",
         "Times that a limit on TCP took effect.",
         ("limit",),
-        by({limit: counts[limit] for limit in ("pressure", "paused", "duplicates")}),
+        by({limit: counts[limit] for limit in ("pressure", "paused", "unsent", "duplicates")}),
     )
 
 

@@ -116,8 +116,15 @@ class Link:
         self._keyring = Keyring(keys, self._cluster)
 
     def set_peers(self, peers: Collection[str]) -> None:
-        """Replace the list; this node's own entry is passed over. ValueError keeps the old one."""
-        parsed = [(listed, address.parse(listed)) for listed in peers]
+        """Replace the list; this node's own entry is passed over. ValueError keeps the old one.
+
+        Reading an address is most of the work: what was listed before is not read again.
+        """
+        known = self._peers
+        parsed = [
+            (listed, known[listed].address if listed in known else address.parse(listed))
+            for listed in peers
+        ]
         old, self._senders, self._peers = self._senders, {}, {}
         for listed, there in parsed:
             if there.text == self._me:

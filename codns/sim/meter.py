@@ -7,7 +7,7 @@ error or comes after 5 s, when the stub resolver has given up (CoDNS 2.1).
 *Availability* as the paper has it (CoDNS 5.4): a node is unavailable in a period in which no
 request is answered, each period counted for 5 s at most. A period begins with the arrival of a
 lookup that fails and ends with the next good answer to anybody on that node. Periods that overlap
-count once.
+count once, and what is behind the end of the measurement does not count.
 """
 
 from array import array
@@ -27,9 +27,12 @@ _GOOD: Final = (const.NOERROR, const.NXDOMAIN)
 class Node:
     """One node's figures."""
 
-    __slots__ = ("_answers", "_down_until", "_failures", "down_s", "failed", "hits", "times")
+    __slots__ = (
+        "_answers", "_down_until", "_end", "_failures", "down_s", "failed", "hits", "times",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, end: float = inf) -> None:
+        self._end = end
         self.times = array("d")  # of misses in seconds, failed ones too
         self.hits = 0
         self.failed = 0
@@ -71,7 +74,7 @@ class Node:
         self._failures = open_ones
 
     def _down(self, since: float, until: float) -> None:
-        since = max(since, self._down_until)
+        since, until = max(since, self._down_until), min(until, self._end)
         if until > since:
             self.down_s += until - since
             self._down_until = until
@@ -85,7 +88,7 @@ class Meter:
     def __init__(self, nodes: int, since: float, until: float) -> None:
         self.since = since
         self.until = until
-        self.nodes = [Node() for _ in range(nodes)]
+        self.nodes = [Node(until) for _ in range(nodes)]
 
     def answered(self, ask: Ask) -> None:
         """A client got its answer."""

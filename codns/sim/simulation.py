@@ -21,11 +21,11 @@ from codns.sim.constants import overridden
 from codns.sim.faults import Faults
 from codns.sim.host import Ask, Host
 from codns.sim.load import ttls
-from codns.sim.meter import PERIOD_S, Meter
+from codns.sim.meter import Meter
 from codns.sim.nameserver import Authorities, Nameserver
 from codns.sim.network import Network, site_numbers
 from codns.sim.scenario import Scenario, Site
-from codns.sim.stub import Stub
+from codns.sim.stub import ATTEMPTS, TIMEOUT_S, Stub
 from codns.sim.tally import Counts, Tally
 from codns.sim.transcript import KEPT_MAX
 from codns.sim.trouble import recurring
@@ -33,6 +33,7 @@ from codns.sim.workload import Names, Traced, read_trace
 
 STUB: Final = "stub"  # in place of a policy: no codns at all
 STEPS: Final = 200  # of progress
+LAST_S: Final = ATTEMPTS * TIMEOUT_S + 0.5  # the last ones get their answers, under `stub` too
 GARBAGE: Final = (200_000, 20, 20)  # lookups and races are cycles; seldom is soon enough for them
 
 
@@ -93,7 +94,7 @@ class Simulation:
     def run(self, progress: Callable[[float], None] | None = None) -> "Simulation":
         """Carry it out; `progress` is told the share that is done, now and then."""
         scenario, cluster = self.scenario, self.cluster
-        end = scenario.duration + PERIOD_S  # the last ones get their answers
+        end = scenario.duration + LAST_S
         threshold = gc.get_threshold()
         gc.collect()
         gc.freeze()

@@ -10,9 +10,10 @@ are loops that do just that and hand over all that is different, so that what is
 nothing. Exchanges are tuples, ids stay bytes, the clock is read once per turn. No table has them
 by the time they end: all are looked through when the first may be over, every 20 ms at most.
 
-Three things happen inside one job, as the master could not do better: TC=1 continues over TCP;
+Four things happen inside one job, as the master could not do better: TC=1 continues over TCP;
 a nameserver that knows no EDNS (FORMERR or NOTIMP without OPT, RFC 6891 7) is asked once more
-without it; an exchange whose name is being forged moves to TCP (RULES 9.2).
+without it; an exchange whose name is being forged moves to TCP (RULES 9.2); so does one whose
+answer has not the letters of its question, where they are random (`slave.letters`).
 """
 
 import select
@@ -24,21 +25,28 @@ from time import monotonic, monotonic_ns
 from typing import Final
 
 from codns.slave.guard import Guard, question_name
+from codns.slave.letters import Mixer, repeats
 from codns.slave.ports import Exchange, Port, Ports, Server, Task, is_own_limit
+from codns.slave.results import (
+    FAILURES,
+    did_not_understand,
+    failure,
+    has_records,
+    result,
+    without_opt,
+)
 from codns.slave.tcp import Tcp, TcpExchange
 from codns.wire.batch import (
     FLAG_FIRST_RRSET,
+    FLAG_MIXED_CASE,
     FLAG_TCP,
+    FOLDED,
     JOB,
     JOB_SIZE,
     UNPACK_JOB,
-    Result,
-    pack_result,
+    pack_event,
 )
-from codns.wire.const import FORMERR, NOTIMP, REFUSED, SERVFAIL
-from codns.wire.digest import digest, matches
-from codns.wire.errors import WireError
-from codns.wire.name import skip_name
+from codns.wire.digest import matches
 from codns.wire.outcome import Outcome
 from codns.wire.plain import plain_result
 
@@ -48,18 +56,7 @@ SCAN_S: Final = 0.02  # between looks at what is over
 DATAGRAM_SIZE_MAX: Final = 4096  # we offer 1232; some answer without looking
 QUERY_SIZE_MIN: Final = 17  # header, root name, type and class
 
-_FAILURES: Final = {
-    SERVFAIL: Outcome.SERVFAIL,
-    REFUSED: Outcome.REFUSED,
-    FORMERR: Outcome.FORMERR,
-    NOTIMP: Outcome.NOTIMP,
-}
 _BY_END: Final = itemgetter(0)
-
-
-def without_opt(query: bytes) -> bytes:
-    """Our query less its OPT, which is all that follows the question."""
-    return query[:10] + b"\0\0" + query[12 : skip_name(query, 12) + 4]
 
 
 def clock_us() -> int:
@@ -77,7 +74,7 @@ class Exchanges:
         self.guard = Guard()
         self.out: list[bytes] = []
         self.outstanding = 0
-        self.unwanted = 0  # datagrams that matched no exchange
+        self.mixer = Mixer()
         self._over_tcp: dict[TcpExchange, None] = {}  # keys only
         self._first_end = inf  # nothing is over before, in seconds
         self._next_scan = 0.0
@@ -196,7 +193,7 @@ class Exchanges:
             else:
                 query, port = item[1], item[5]
                 port.late[query[:2]] = query
-                self._finish(item, _failure(item[0], Outcome.TIMEOUT, now_us - item[2]))
+                self._finish(item, failure(item[0], Outcome.TIMEOUT, now_us - item[2]))
 
     def next_timeout(self) -> float:
         """When `expire` has to be called next; infinity if nothing is outstanding."""
@@ -228,48 +225,38 @@ class Exchanges:
 
     def _send(self, task: Task, server: Server) -> None:
         job, query, started, ends, flags = task
-        ports = self.ports
-        random = ports.random
-        ident, number = random()
         server.used = now = monotonic()
+        if flags & FLAG_MIXED_CASE and now >= server.letters.until:
+            query = self.mixer.mix(query)
         try:
-            if server.full:
-                port = server.live[number % len(server.live)]
-            else:
-                port = ports.fresh(server, now)
-            pending = port.pending
-            while ident in pending or ident in port.late:
-                ident, _ = random()
-            query = ident + query[2:]
-            try:
-                write(port.fd, query)
-            except ConnectionRefusedError:  # ICMP for an earlier query on this socket
-                self._unreachable(port)
-                write(port.fd, query)
+            port, query = self.ports.send(server, query, now, self._unreachable)
         except OSError as error:
             self.outstanding -= 1
             outcome = Outcome.OVERLOAD if is_own_limit(error) else Outcome.UNREACHABLE
             self._give_up(job, outcome, clock_us() - started)
             return
-        pending[ident] = (job, query, started, ends, flags, port)
+        port.pending[query[:2]] = (job, query, started, ends, flags, port)
         port.left -= 1
         if port.left <= 0:
-            ports.retire(port, now)
+            self.ports.retire(port, now)
 
     def _not_sent(self, port: Port, error: OSError) -> None:
         """It is tried once more; the socket's error is gone, and was for those before."""
-        if isinstance(error, ConnectionRefusedError):
+        if not is_own_limit(error):
             self._unreachable(port)
 
-    def _send_tcp(self, task: Task, server: Server, *, truncated: bool = False) -> None:
-        exchange = TcpExchange(task, server, self.ports.random()[0], truncated=truncated)
+    def _send_tcp(
+        self, task: Task, server: Server, *, truncated: bool = False, doubted: bool = False
+    ) -> None:
+        ident = self.ports.random()[0]
+        exchange = TcpExchange(task, server, ident, truncated=truncated, doubted=doubted)
         self._over_tcp[exchange] = None
         self.tcp.start(exchange)
 
     # -- endings -------------------------------------------------------------------------------
 
     def _give_up(self, job: int, outcome: Outcome, elapsed_us: int) -> None:
-        self.out.append(_failure(job, outcome, elapsed_us))
+        self.out.append(failure(job, outcome, elapsed_us))
 
     def _leave(self, exchange: Exchange) -> None:
         """Take the exchange off its socket; it may go on elsewhere."""
@@ -287,7 +274,7 @@ class Exchanges:
         """ICMP said that nobody listens: so much for all that left from this socket."""
         now_us = clock_us()
         for item in list(port.pending.values()):
-            self._finish(item, _failure(item[0], Outcome.UNREACHABLE, now_us - item[2]))
+            self._finish(item, failure(item[0], Outcome.UNREACHABLE, now_us - item[2]))
 
     def _not_plain(self, port: Port, exchange: Exchange, response: bytes) -> None:
         """A datagram with the id of `exchange`, of whatever kind."""
@@ -295,17 +282,22 @@ class Exchanges:
         if not matches(query, response):
             self._unmatched(port, exchange, response)
             return
+        if flags & FLAG_MIXED_CASE and not repeats(query, response):
+            now = monotonic()
+            if now >= port.server.letters.until:
+                self._doubt(port, exchange, now)
+                return
         if response[2] & 2:
-            if not (flags & FLAG_FIRST_RRSET and _has_records(query, response)):
+            if not (flags & FLAG_FIRST_RRSET and has_records(query, response)):
                 self._leave(exchange)
                 self._send_tcp(exchange[:5], port.server, truncated=True)
                 return
             # RFC 8482: what there is of ANY is enough
-        elif _did_not_understand(query, response):
+        elif did_not_understand(query, response):
             self._again_without_opt(exchange)
             return
         elapsed_us = clock_us() - exchange[2]
-        self._finish(exchange, _result(exchange[0], query, response, flags, elapsed_us))
+        self._finish(exchange, result(exchange[0], query, response, flags, elapsed_us))
 
     def _again_without_opt(self, exchange: Exchange) -> None:
         job, query, started, ends, flags, port = exchange
@@ -319,74 +311,73 @@ class Exchanges:
             return
         if exchange is not None and len(response) >= 12 and response[2] & 0x80:
             # A header alone is how some say FORMERR, NOTIMP or SERVFAIL
-            outcome = _FAILURES.get(response[3] & 15)
+            outcome = FAILURES.get(response[3] & 15)
             if outcome is not None and response[4:6] == b"\0\0":
                 self._bare(exchange, outcome)
                 return
-        self.unwanted += 1
-        now = monotonic()
-        name = question_name(response)
+        self.guard.unmatched += 1
+        self._suspect(port, question_name(response), monotonic())
+
+    def _suspect(self, port: Port, name: bytes, now: float) -> None:
+        """Somebody may be forging answers for a name, and knows this port."""
         if name and self.guard.mismatch(name, now):
             for item in list(port.pending.values()):
                 if question_name(item[1]) == name:
                     self._leave(item)
                     self._send_tcp(item[:5], port.server)
-        self.ports.retire(port, now)
+        self.ports.retire(port, now, forged=True)
+
+    def _doubt(self, port: Port, exchange: Exchange, now: float) -> None:
+        """An answer without the letters of its question: what does its nameserver say over TCP?"""
+        self.guard.wrong_case += 1
+        port.late[exchange[1][:2]] = exchange[1]  # the true one may come behind a forged one
+        self._leave(exchange)
+        self._send_tcp(exchange[:5], port.server, doubted=True)
+        self._suspect(port, question_name(exchange[1]), now)
 
     def _bare(self, exchange: Exchange, outcome: Outcome) -> None:
         if outcome in (Outcome.FORMERR, Outcome.NOTIMP) and exchange[1][10:12] != b"\0\0":
             self._again_without_opt(exchange)
         else:
             elapsed_us = clock_us() - exchange[2]
-            self._finish(exchange, _failure(exchange[0], outcome, elapsed_us))
+            self._finish(exchange, failure(exchange[0], outcome, elapsed_us))
 
     def _tcp_answered(self, exchange: TcpExchange, response: bytes) -> None:
         job, query = exchange.job, exchange.query
-        if _did_not_understand(query, response):
+        if exchange.doubted:
+            exchange.doubted = False
+            self._judge(exchange.server, kept=repeats(query, response))
+        if did_not_understand(query, response):
             exchange.query = without_opt(query)
             self.tcp.start(exchange)
             return
         self._tcp_over(exchange)
         elapsed_us = clock_us() - exchange.started
-        self.out.append(_result(job, query, response, exchange.flags, elapsed_us))
+        self.out.append(result(job, query, response, exchange.flags, elapsed_us))
 
     def _tcp_failed(self, exchange: TcpExchange, outcome: Outcome) -> None:
         self._tcp_over(exchange)
+        server = exchange.server
+        if exchange.doubted and outcome is not Outcome.OVERLOAD:
+            self._judge(server, kept=False)
+            if outcome is Outcome.UNREACHABLE and monotonic() < server.letters.until:
+                self.outstanding += 1
+                e = exchange
+                self._send((e.job, e.query, e.started, e.ends, e.flags), server)
+                return
         if exchange.truncated:
             outcome = Outcome.TRUNCATED
         self._give_up(exchange.job, outcome, clock_us() - exchange.started)
 
+    def _judge(self, server: Server, *, kept: bool) -> None:
+        """Over TCP the nameserver itself was heard, or not."""
+        if kept:
+            server.letters.kept()
+        elif server.letters.lost(monotonic()):
+            number = self.ports.number_of(server)
+            if number is not None:
+                self.out.append(pack_event(FOLDED, number, 1))
+
     def _tcp_over(self, exchange: TcpExchange) -> None:
         self.outstanding -= 1
         del self._over_tcp[exchange]
-
-
-def _did_not_understand(query: bytes, response: bytes) -> bool:
-    """Whether this is what a nameserver says that knows no EDNS."""
-    refused = response[3] & 15 in (FORMERR, NOTIMP)
-    return refused and query[10:12] != b"\0\0" and response[10:12] == b"\0\0"
-
-
-def _has_records(query: bytes, response: bytes) -> bool:
-    """Whether a truncated response to ANY is of use."""
-    try:
-        return digest(query, response, first_rrset=True).ancount > 0
-    except WireError:
-        return False
-
-
-def _failure(job: int, outcome: Outcome, elapsed_us: int) -> bytes:
-    return pack_result(
-        Result(job, outcome, 0, False, False, False, 0, 0, 0, elapsed_us / 1e6, b"", b"", b"")
-    )
-
-
-def _result(job: int, query: bytes, response: bytes, flags: int, elapsed_us: int) -> bytes:
-    """The frame of what came of a job."""
-    try:
-        d = digest(query, response, first_rrset=flags & FLAG_FIRST_RRSET != 0)
-    except WireError:
-        return _failure(job, Outcome.FORMERR, elapsed_us)
-    outcome, rcode, _, ad, cacheable, soa, ancount, nscount, ttl, body, offsets, derived = d
-    kept = (ad, cacheable, soa, ancount, nscount, ttl, elapsed_us / 1e6, body, offsets, derived)
-    return pack_result(Result(job, outcome, rcode, *kept))

@@ -8,6 +8,7 @@ out of them a forger would have to send a thousand useless datagrams for sixteen
 
 from typing import Any, Final
 
+from codns.wire.batch import GUARDED, UNMATCHED, WRONG_CASE, pack_event
 from codns.wire.errors import WireError
 from codns.wire.name import skip_name
 
@@ -32,6 +33,10 @@ class Guard:
 
     def __init__(self) -> None:
         self.names: dict[bytes, float] = {}  # those asked over TCP -> until when
+        self.guarded = 0  # how often one came to be there
+        self.unmatched = 0  # datagrams that matched no exchange
+        self.wrong_case = 0  # ... and those that did, but for their letters (`slave.letters`)
+        self._told = [0, 0, 0]  # of these, by event
         self._counts: dict[bytes, tuple[int, float]] = {}  # -> (mismatches, since when)
 
     def mismatch(self, name: bytes, now: float) -> bool:
@@ -43,11 +48,19 @@ class Guard:
         self._counts[name] = (count, since)
         _bound(self._counts)
         if count >= MISMATCHES or name in self.names:
-            self.names.pop(name, None)
+            self.guarded += self.names.pop(name, None) is None
             self.names[name] = now + HOLD_S
             _bound(self.names)
             return True
         return False
+
+    def tell(self, out: list[bytes]) -> None:
+        """Append frames that tell the master what was counted since it was told last."""
+        counts = (self.unmatched, self.wrong_case, self.guarded)
+        for event, count in zip((UNMATCHED, WRONG_CASE, GUARDED), counts, strict=True):
+            if count > self._told[event]:
+                out.append(pack_event(event, 0, count - self._told[event]))
+                self._told[event] = count
 
     def suspects(self, query: bytes, now: float) -> bool:
         """Whether this query has to go over TCP."""

@@ -66,6 +66,7 @@ class Slave:
                 ports.grow(now)
             if now >= sweep_at:
                 ports.sweep(now)
+                exchanges.guard.tell(exchanges.out)
                 sweep_at = now + SWEEP_S
             if exchanges.out or self._backlog:
                 self._flush()

@@ -7,6 +7,12 @@ socket is retired after 256 exchanges, 30 s, or the first datagram that nobody a
 forger learns of a port does not last (RULES 9.2). Connected, because then the kernel drops what
 comes from another address or port, and tells of ICMP errors.
 
+Is there no descriptor for its successor, the last socket of a set stays though old or used up: a
+node that answers nothing has lost more than half of the guess that a forger has to make. One that
+a forger has hit goes all the same. A connected socket keeps its source address. Did that leave
+this host (another lease, another network), the socket cannot send and a new one can: so one that
+does not send is given up for a new one, once an exchange.
+
 A set grows when its nameserver is first asked: 64 sockets a turn of the loop, and until it is
 full each exchange gets a fresh one, so that no query waits for 512 system calls. A set that was
 not used for 30 s melts away.
@@ -20,14 +26,18 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from os import write
 from typing import Final
 
+from codns.slave.letters import Letters
 from codns.slave.limits import PORTS, ports_each
 
 PORT_USES: Final = 256  # RULES 9.2
 PORT_AGE_MAX_S: Final = 30.0  # RULES 9.2
 PORT_AGE_MIN_S: Final = 15.0  # ages are spread, or a set made at once would be remade at once
+PORT_AGAIN_S: Final = 1.0  # until the last socket, too old, is tried to be replaced again: a sweep
+SENDS: Final = 2  # on one socket: what the first is told of may be an earlier query's ICMP error
 GROW_SLICE: Final = 64  # sockets made per turn: under 1 ms
 _BLOCK: Final = 16384  # bytes of randomness fetched at once
 
@@ -102,7 +112,7 @@ class Port:
 class Server:
     """The set of sockets to one nameserver."""
 
-    __slots__ = ("address", "family", "full", "growing", "live", "text", "used")
+    __slots__ = ("address", "family", "full", "growing", "letters", "live", "text", "used")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -111,6 +121,7 @@ class Server:
         self.full = False  # as many as there can be now: pick from `live`, do not open
         self.growing = False
         self.used = 0.0
+        self.letters = Letters()
 
 
 class Ports:
@@ -135,6 +146,10 @@ class Ports:
                 for port in list(old.live):
                     self._drop(port)
         self._divide()
+
+    def number_of(self, server: Server) -> int | None:
+        """What the master calls it; None if it has forgotten it."""
+        return next((n for n, known in self.servers.items() if known is server), None)
 
     def fresh(self, server: Server, now: float) -> Port:
         """A new socket for this exchange: the set is not full yet. OSError if none can be had."""
@@ -167,15 +182,54 @@ class Ports:
                 server.growing = False
         self.growing = [server for server in self.growing if server.growing]
 
-    def retire(self, port: Port, now: float) -> None:
-        """No new exchanges on it; another takes its place, if its nameserver is in use."""
+    def send(
+        self, server: Server, query: bytes, now: float, told: Callable[[Port], None]
+    ) -> tuple[Port, bytes]:
+        """Send from a socket of the set: returns which, and the query with its id. OSError.
+
+        `told` takes a socket whose exchanges have come to nothing: an ICMP error for one of them
+        is what the next to send is told, once, or its source address is gone.
+        """
+        live = server.live
+        port = live[self.random()[1] % len(live)] if server.full else self.fresh(server, now)
+        query = self._named(port, query)
+        for _ in range(SENDS):
+            try:
+                write(port.fd, query)
+            except OSError as error:
+                if is_own_limit(error):
+                    raise
+                told(port)
+            else:
+                return port, query
+        self._drop(port)
+        port = self.fresh(server, now)
+        query = self._named(port, query)
+        write(port.fd, query)
+        return port, query
+
+    def _named(self, port: Port, query: bytes) -> bytes:
+        """Return the query with an id that is not in use on this socket."""
+        ident = self.random()[0]
+        while ident in port.pending or ident in port.late:
+            ident = self.random()[0]
+        return ident + query[2:]
+
+    def retire(self, port: Port, now: float, *, forged: bool = False) -> None:
+        """No new exchanges on it; another takes its place, if its nameserver is in use.
+
+        `forged`: somebody knows it.
+        """
         if port.retired:
             return
         server = port.server
         if now - server.used < PORT_AGE_MAX_S:
             try:
                 self._open(server, now)
-            except OSError:
+            except OSError as error:
+                if len(server.live) == 1 and is_own_limit(error) and not forged:
+                    port.left, port.expires = PORT_USES, now + PORT_AGAIN_S
+                    return
                 server.full = len(server.live) > 1
         self._drop(port)
 

@@ -26,6 +26,7 @@ class TcpExchange:
     """One exchange, from waiting for its turn to the answer."""
 
     __slots__ = (
+        "doubted",
         "ends",
         "flags",
         "framer",
@@ -38,11 +39,14 @@ class TcpExchange:
         "unsent",
     )
 
-    def __init__(self, task: Task, server: Server, ident: bytes, *, truncated: bool) -> None:
+    def __init__(
+        self, task: Task, server: Server, ident: bytes, *, truncated: bool, doubted: bool
+    ) -> None:
         self.job, query, self.started, self.ends, self.flags = task
         self.query = ident + query[2:]
         self.server = server
         self.truncated = truncated  # it went over UDP first, and came back with TC=1
+        self.doubted = doubted  # ... or without the letters of its question (`slave.letters`)
         self.sock: socket.socket | None = None
         self.unsent = b""
         self.framer = Framer(MESSAGE_SIZE_MAX)

@@ -9,6 +9,7 @@ Master to slave:  JOB      job, server, flags, timeout, query (without its id)
                   PING     token
 Slave to master:  RESULT   see `Result`
                   PONG     token
+                  EVENT    what, server number, how often: what no result tells
 """
 
 import struct
@@ -22,9 +23,17 @@ SERVER: Final = 2
 PING: Final = 3
 RESULT: Final = 4
 PONG: Final = 5
+EVENT: Final = 6
+
+# What an EVENT is about
+UNMATCHED: Final = 0  # datagrams that answered nothing that was asked
+WRONG_CASE: Final = 1  # answers that were right in all but the letters of the question
+GUARDED: Final = 2  # names that are asked over TCP for a while, as answers are forged
+FOLDED: Final = 3  # this nameserver does not keep letters, and gets no random ones for a while
 
 FLAG_TCP: Final = 1  # exchange over TCP from the start
 FLAG_FIRST_RRSET: Final = 2  # ANY over UDP: keep the first RRset only (RFC 8482)
+FLAG_MIXED_CASE: Final = 4  # ask in random letters, and want them back (DNS 0x20)
 
 FRAME_SIZE_MAX: Final = 4 * 65535 + 1024  # a 64 KiB message, its offsets, a derived one: and room
 
@@ -32,6 +41,7 @@ _FRAME: Final = struct.Struct("<IB")  # size of all that follows the size field,
 _JOB: Final = struct.Struct("<IBIHBI")  # size, kind, job, server, flags, timeout in ms
 _SERVER: Final = struct.Struct("<IBH")
 _TOKEN: Final = struct.Struct("<IBI")
+_EVENT: Final = struct.Struct("<IBBHI")
 # size, kind, job, outcome, rcode, ad, cacheable, soa, ancount, nscount, ttl, elapsed in us,
 # body size, TTL fields, derived size. An extended rcode has 12 bits (RFC 6891 6.1.3).
 _RESULT: Final = struct.Struct("<IBIBH???HHIIHHI")
@@ -98,6 +108,11 @@ def pack_token(kind: int, token: int) -> bytes:
     return _TOKEN.pack(_TOKEN.size - 4, kind, token)
 
 
+def pack_event(event: int, server: int, count: int) -> bytes:
+    """Frame an event; `server` is 0 where it is about none."""
+    return _EVENT.pack(_EVENT.size - 4, EVENT, event, server, min(count, 0xFFFFFFFF))
+
+
 def pack_result(r: Result) -> bytes:
     """Frame a result."""
     tail = r.body + r.offsets + r.derived
@@ -157,6 +172,12 @@ def unpack_token(buffer: bytes, start: int) -> int:
     """Return the token of a PING or PONG."""
     token: int = _TOKEN.unpack_from(buffer, start)[2]
     return token
+
+
+def unpack_event(buffer: bytes, start: int) -> tuple[int, int, int]:
+    """Return (event, server number, count)."""
+    _, _, event, server, count = _EVENT.unpack_from(buffer, start)
+    return event, server, count
 
 
 def unpack_result(buffer: bytes, start: int) -> Result:

@@ -24,6 +24,8 @@ CHAIN_MAX: Final = 32
 
 _RDATA: Final = 10  # from a record's type to its RDATA
 PROOFS: Final = frozenset((NSEC, NSEC3, RRSIG))
+_REDIRECTING: Final = frozenset((DNAME, RRSIG))
+_COVERS_DNAME: Final = DNAME.to_bytes(2, "big")
 _NOT_FOLLOWED: Final = frozenset((CNAME, ANY))  # an alias is itself the answer
 
 
@@ -112,21 +114,21 @@ def kept_answers(
     names: Names, chain: Chain, qclass: int, answers: Sequence[Record]
 ) -> list[Record]:
     """Return the records of the answer section that are on the chain."""
-    on_chain, any_class = chain.names, qclass == ANY
+    on_chain, any_class = frozenset(chain.names), qclass == ANY
     return [
         r
         for r in answers
         if (r.rclass == qclass or any_class)
-        and (r.owner in on_chain or _is_redirect(names, chain, r))
+        and (r.owner in on_chain or (r.rtype in _REDIRECTING and _is_redirect(names, chain, r)))
     ]
 
 
 def _is_redirect(names: Names, chain: Chain, r: Record) -> bool:
-    """Tell whether `r` is a DNAME above the chain, or the signature of one."""
+    """Tell whether `r`, a DNAME or a signature, is (of) one above the chain."""
     if r.rtype == RRSIG:
         covered = names.wire[r.fixed + _RDATA : r.fixed + _RDATA + 2]
-        return covered == DNAME.to_bytes(2, "big") and r.owner in chain.above()
-    return r.rtype == DNAME and r.owner in chain.above()
+        return covered == _COVERS_DNAME and r.owner in chain.above()
+    return r.owner in chain.above()
 
 
 def kept_authority(chain: Chain, qclass: int, authority: Sequence[Record]) -> list[Record]:

@@ -6,8 +6,8 @@ length is at most 63 and so never a letter (RFC 4343 3: ASCII only, as `bytes.lo
 
 Compression is where parsers loop or explode. One rule ends both: a pointer leads strictly before
 the start of the labels it follows ("a prior occurrence of the same name", RFC 1035 4.1.4), and
-every place a pointer led to is remembered by `Names`, so that a message costs work in proportion
-to its size however its pointers are chained.
+every place a pointer led to, and each label passed from there, is remembered by `Names`, so that a
+message costs work in proportion to its size however its pointers are chained.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,10 @@ from codns.wire.const import HEADER_SIZE, LABEL_SIZE_MAX, NAME_SIZE_MAX
 from codns.wire.errors import WireError
 
 _POINTER: Final = 0xC0
+_NOT_BACK: Final = "compression pointer does not lead back"
+_ENDS: Final = "message ends in a name"
+_TOO_LONG: Final = "name over 255 octets"
+_NO_LABEL: Final = "label type neither plain nor pointer"
 _ESCAPED: Final = frozenset(b'"().;\\@$')
 # A byte's text in a label: printable ASCII as it is, what master files give a meaning behind a
 # backslash, the rest as \DDD.
@@ -33,64 +37,88 @@ class Names:
     pointers is followed once, whoever points into it.
     """
 
-    __slots__ = ("known", "wire")
+    __slots__ = ("_ends", "known", "wire")
 
     def __init__(self, wire: bytes) -> None:
         self.wire = wire
         self.known: dict[int, bytes] = {}
+        self._ends: dict[int, int] = {}  # where a pointer led: label -> behind the last one
 
     def at(self, position: int) -> tuple[bytes, int]:
         """Return the name that starts at `position` and the offset behind it in place."""
-        wire, known = self.wire, self.known
+        wire = self.wire
         start = position
         try:
             while 0 < (size := wire[position]) <= LABEL_SIZE_MAX:
                 position += size + 1
-            labels = wire[start:position]
+            name = wire[start:position]
             if size == 0:
-                name, behind = labels + b"\0", position + 1
-            else:
-                target = self._target(position, start)
-                # Nearly every name ends in one that was read before.
-                name = labels + (known.get(target) or self._follow(target))
+                name += b"\0"
+                behind = position + 1
+            elif size >= _POINTER:
+                target = (size & 0x3F) << 8 | wire[position + 1]
+                name += self.led(target, start)
                 behind = position + 2
+            else:
+                raise WireError(_NO_LABEL)
         except IndexError:
-            raise WireError("message ends in a name") from None
+            raise WireError(_ENDS) from None
         if len(name) > NAME_SIZE_MAX:
-            raise WireError("name over 255 octets")
-        known[start] = name
+            raise WireError(_TOO_LONG)
+        self.known[start] = name
         return name, behind
 
-    def _target(self, position: int, start: int) -> int:
-        """Return where the pointer at `position` leads, behind labels that begin at `start`."""
-        wire = self.wire
-        if wire[position] < _POINTER:
-            raise WireError("label type neither plain nor pointer")
-        target = (wire[position] & 0x3F) << 8 | wire[position + 1]
-        if not HEADER_SIZE <= target < start:
-            raise WireError("compression pointer does not lead back")
-        return target
+    def led(self, target: int, position: int) -> bytes:
+        """Return the name that a pointer at `position` leads to."""
+        if not HEADER_SIZE <= target < position:
+            raise WireError(_NOT_BACK)
+        name = self.known.get(target)
+        if name is None:
+            try:
+                name = self._follow(target)
+            except IndexError:
+                raise WireError(_ENDS) from None
+        return name
 
     def _follow(self, start: int) -> bytes:
-        """Return the name at `start`, which a pointer led to; remember all it leads to."""
-        wire, known = self.wire, self.known
-        heads: list[tuple[int, bytes]] = []
-        name = None
+        """Return the name at `start`, which is not known; remember all it leads to."""
+        wire, known, ends = self.wire, self.known, self._ends
+        heads: list[tuple[int, int]] = []
+        name: bytes | None = None
         while name is None:
             position = start
-            while 0 < (size := wire[position]) <= LABEL_SIZE_MAX:
-                position += size + 1
-            heads.append((start, wire[start:position]))
+            size = wire[start]
+            if 0 < size <= LABEL_SIZE_MAX:
+                position = ends.get(start) or self._end(start)
+                size = wire[position]
+            heads.append((start, position))
             if size == 0:
                 name = b"\0"
-            else:
-                start = self._target(position, start)
+            elif size >= _POINTER:
+                target = (size & 0x3F) << 8 | wire[position + 1]
+                if not HEADER_SIZE <= target < start:
+                    raise WireError(_NOT_BACK)
+                start = target
                 name = known.get(start)
-        for start, labels in reversed(heads):
-            name = known[start] = labels + name
-            if len(name) > NAME_SIZE_MAX:
-                raise WireError("name over 255 octets")
+            else:
+                raise WireError(_NO_LABEL)
+        for start, position in reversed(heads):
+            if position > start:
+                name = wire[start:position] + name
+                if len(name) > NAME_SIZE_MAX:
+                    raise WireError(_TOO_LONG)
+            known[start] = name
         return name
+
+    def _end(self, position: int) -> int:
+        """Return where the labels from `position` on end; remember that for each of them."""
+        wire, ends, passed = self.wire, self._ends, []
+        while 0 < (size := wire[position]) <= LABEL_SIZE_MAX:
+            passed.append(position)
+            position = ends.get(position + size + 1) or position + size + 1
+        for label in passed:
+            ends[label] = position
+        return position
 
 
 def skip_name(wire: bytes, offset: int) -> int:

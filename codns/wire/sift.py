@@ -37,8 +37,8 @@ TTL_MAX: Final = 0x7FFFFFFF  # RFC 2181 8: what is over counts as 0
 _HEADER: Final = struct.Struct(">HHHHHH").unpack_from
 _FIXED: Final = struct.Struct(">HHIH").unpack_from  # type, class, TTL, RDLENGTH
 _FIXED_SIZE: Final = 10
+_POINTER: Final = 0xC0
 _new: Final = tuple.__new__  # a third of the time of a call of the class
-_offset: Final = struct.Struct("<H").pack
 _NUMBER: Final = struct.Struct(">I")
 _SOA_SIZE_MIN: Final = 22  # two root names and five numbers
 _OUTCOMES: Final = {
@@ -83,8 +83,11 @@ def extended_rcode(response: bytes, position: int, count: int, rcode: int) -> in
     total = len(response)
     seen = False
     for _ in range(count):
-        if response[position : position + 1] == b"\0":
+        head = response[position] if position < total else 1
+        if head == 0:
             fixed = position + 1
+        elif head >= _POINTER:  # where it leads is nobody's concern
+            fixed = position + 2
         else:
             fixed = skip_name(response, position)
         try:
@@ -219,11 +222,9 @@ def _body(
         return b"", b""
     if kept[-1] is not records[len(kept) - 1]:
         return rebuilt(names, kept, qname)
-    offsets = bytearray()
     shift = 4 - start
-    for r in kept:
-        offsets += _offset(r.fixed + shift)
-    return names.wire[start : kept[-1].end], bytes(offsets)
+    offsets = struct.pack(f"<{len(kept)}H", *[r.fixed + shift for r in kept])
+    return names.wire[start : kept[-1].end], offsets
 
 
 def _minimum(response: bytes, soa: Record) -> int:

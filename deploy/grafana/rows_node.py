@@ -168,10 +168,11 @@ PROTECTION: Final = (
         stacked=True,
     ),
     Panel(
-        "Same query again, strays",
+        "Same query again, strays, lies",
         (
             (rate("codns_queries_duplicate_total"), "queries repeated by clients"),
             (rate("codns_remote_strays_total"), "replies of peers nobody waits for"),
+            (rate("codns_remote_rejected_total", "reason"), "replies of peers, {{reason}}"),
         ),
         unit="reqps",
     ),

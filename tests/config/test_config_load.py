@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from codns.config import load
+from codns.config import load, rules
 from codns.config.convert import keys
 from codns.config.problems import ConfigError
 from codns.config.schema import CacheSettings, Config, LogSettings, ZoneSettings
@@ -315,4 +315,27 @@ def test_reading_back_what_is_kept():
     said["log"]["queries"] = f"{100 * said['log']['queries']}%"
     said["peers"]["nodes"] = list(said["peers"]["nodes"])
     said["http"]["hosts"] = list(said["http"]["hosts"])
+    said["rate_limit"]["exempt"] = list(said["rate_limit"]["exempt"])
     assert load.parse("", said) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rate_limit: {queries: 100}", []),
+        ("rate_limit: {burst: 5}", ["rate_limit: without rate_limit.queries nobody is limited"]),
+        (
+            'rate_limit: {queries: 1k, exempt: [127.0.0.0/8, "::/0"]}',
+            ["rate_limit.exempt: holds all of allow, so nobody is limited"],
+        ),
+        ("rate_limit: {queries: 1k, exempt: [127.0.0.0/8]}", []),
+    ],
+)
+def test_a_rate_limit_that_limits_nobody(text, said):
+    assert rules.warnings(load.parse(text)) == said
+
+
+@pytest.mark.parametrize("key", ["queries: 0", "burst: none", "ipv4_prefix: 8", "ipv6_prefix: 32"])
+def test_rate_limits_out_of_range(key):
+    with pytest.raises(ConfigError, match=rf"^rate_limit\.{key.partition(':')[0]}: "):
+        load.parse(f"rate_limit: {{{key}}}")

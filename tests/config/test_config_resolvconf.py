@@ -1,6 +1,8 @@
 """resolv.conf: read as glibc does, and never a loop."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -227,6 +229,21 @@ def test_discover_never_raises(host, tmp_path):
     (tmp_path / "resolv.conf").rmdir()
     (tmp_path / "resolv.conf").write_bytes(b"\xff\xfe\nnameserver \x80\nnameserver 192.0.2.1")
     assert discover(own=OWN, places=places).nameservers == ["192.0.2.1#53"]
+
+
+@pytest.mark.parametrize(
+    ("code", "unread"),
+    [(errno.EMFILE, True), (errno.ENFILE, True), (errno.ENOMEM, True), (errno.ENOENT, False)],
+)
+def test_what_we_lack_says_nothing_about_the_file(host, monkeypatch, code, unread):
+    """No descriptor: not read, which is another thing than no nameserver."""
+
+    def refuse(*_args, **_options):
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    found = discover(own=OWN, places=host())
+    assert (found.nameservers, found.unread) == ([], unread)
 
 
 def test_stub_without_uplinks_is_asked(host):

@@ -5,8 +5,13 @@ not apply here, or what is done in its place. A test is named "file::function"; 
 unique in this project. `python -m tests.conformance.rules` writes TABLE.md anew.
 """
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from behaviours import BEHAVIOURS, SOURCES
 
 TABLE = Path(__file__).with_name("TABLE.md")
 RFCS = (
@@ -93,27 +98,35 @@ RULES = [
     ),
     row(
         1035,
-        "7.4",
+        "3.2.1",
         "a TTL of 0 is for the transaction at hand and is not cached",
         HERE + "test_ttl_0_is_given_and_not_kept",
     ),
     row(
         1035,
         "6",
-        "zone transfers and authoritative data",
-        why_not=("A forwarder has no zones; AXFR and IXFR are REFUSED (test_node_front)."),
+        "authoritative data; zone transfers, of which there are none, are REFUSED",
+        "test_node_front.py::test_what_is_not_ours_is_refused",
+    ),
+    row(
+        1035,
+        "7.2",
+        "retransmission to the next server, with a limit on the work for one question",
+        "test_node_local_path.py::test_tries_and_failover",
+        "test_node_local_path.py::test_tries_go_round_and_end_with_the_client",
     ),
     row(
         2181,
-        "4",
-        "the answer leaves from the address the query was sent to",
+        "4.1, 4.2",
+        "the answer leaves from the address and port the query was sent to",
         "test_daemon.py::test_the_answer_comes_from_the_address_asked",
         "test_mmsg.py::test_a_wildcard_socket_answers_from_the_address_asked",
     ),
     row(
         2181,
         "5.2",
-        "records of one RRset count down together: the least TTL counts",
+        "a set with different TTLs counts as its least; not made equal, as its receiver does that",
+        HERE + "test_a_set_with_different_ttls_counts_as_its_least",
         HERE + "test_an_answer_is_kept_for_its_least_ttl",
     ),
     row(
@@ -146,7 +159,8 @@ RULES = [
     row(
         2181,
         "11",
-        "any octets may stand in a label",
+        "any octets may stand in a label, and only ASCII letters are folded (RFC 4343)",
+        HERE + "test_names_are_any_octets_and_only_letters_are_folded",
         "test_wire_matches.py::test_a_label_with_zero_bytes",
     ),
     # -- negative answers ------------------------------------------------------------------------
@@ -180,14 +194,20 @@ RULES = [
         2308,
         "6",
         "cached negative answers are given with their SOA, counted down",
-        "test_node_cache.py::test_both_levels_count_down_alike",
         HERE + "test_a_cached_denial_has_its_soa_counted_down",
     ),
     row(
         2308,
         "7.1",
         "server failures are kept for five minutes at most",
-        "test_node_cache.py::test_a_failure_is_remembered_for_5_s_then_twice_as_long",
+        HERE + "test_failures_are_kept_for_five_minutes_at_most",
+    ),
+    row(
+        2308,
+        "7.2",
+        "that a server is dead is not remembered for ever: it is probed and comes back",
+        "test_node_local_path.py::"
+        "test_a_server_goes_down_after_three_silences_and_returns_with_a_probe",
     ),
     # -- unknown types, DNSSEC -------------------------------------------------------------------
     row(
@@ -206,7 +226,7 @@ RULES = [
     row(
         4035,
         "3.2.1",
-        "DO goes to the nameserver; its answer is kept apart from that without",
+        "DO goes to the nameserver as it came; its answer is kept apart from that without",
         "test_node_cache.py::test_do_cd_and_type_are_different_questions",
         "test_node_local_path.py::test_upstream_is_asked_with_our_own_edns",
     ),
@@ -214,7 +234,7 @@ RULES = [
         4035,
         "3.2.2",
         "CD is copied to the query upstream and to the answer",
-        "test_node_front.py::test_flags_of_an_answer",
+        HERE + "test_cd_is_copied_to_the_answer_fresh_and_cached",
         "test_real_compare.py::test_bogus_is_servfail_unless_checking_is_disabled",
     ),
     row(
@@ -274,8 +294,17 @@ RULES = [
         5625,
         "4.1",
         "flags that are not understood do no harm; AD and CD pass",
-        "test_wire_query.py::test_dnspythons_queries_are_read_as_meant",
         HERE + "test_the_reserved_bit_is_ignored_and_not_echoed",
+        HERE + "test_cd_is_copied_to_the_answer_fresh_and_cached",
+        "test_wire_build.py::test_flags_of_an_answer",
+    ),
+    row(
+        5625,
+        "4.2",
+        "answers pass whether their names are compressed or not",
+        HERE + "test_an_answer_without_compression_passes",
+        "test_wire_rebuild.py::"
+        "test_without_gaps_the_body_is_a_slice_and_with_gaps_names_are_expanded",
     ),
     row(
         5625,
@@ -286,14 +315,16 @@ RULES = [
     row(
         5625,
         "4.4.1",
-        "TC reaches the client; TCP is served and used",
+        "what is too large reaches the client as TC; TCP is served and used",
+        "test_node_front.py::test_what_does_not_fit_leaves_as_tc_without_records",
         "test_slave_tcp.py::test_truncated_continues_over_tcp",
         "test_daemon.py::test_udp_and_tcp_answer_and_share_the_cache",
     ),
     row(
         5625,
         "4.4.2",
-        "EDNS sizes of clients are honoured",
+        "EDNS sizes of clients are honoured up to 1,232, not to the 4,096 that should be: "
+        "that leaves in fragments, and TCP is there",
         "test_wire_query.py::test_the_size_is_clamped",
         "test_node_front.py::test_what_does_not_fit_leaves_as_tc_without_records",
     ),
@@ -312,7 +343,8 @@ RULES = [
     row(
         5625,
         "6.2",
-        "nobody outside the network served is answered",
+        "nobody outside the network served is answered; localhost only, unless told otherwise",
+        HERE + "test_only_this_host_may_ask_unless_told_otherwise",
         "test_daemon.py::test_who_is_not_allowed_gets_silence",
         "test_acl.py::test_allows",
     ),
@@ -348,7 +380,8 @@ RULES = [
     row(
         6891,
         "6.1.1",
-        "an OPT in the answer if and only if there was one in the query",
+        "an OPT in the answer if and only if there was one in the query, refusals included",
+        HERE + "test_our_own_refusals_have_an_opt_iff_the_query_had",
         "test_wire_build.py::test_an_answer_has_an_opt_iff_the_query_had",
         "test_node_front.py::test_the_client_gets_our_opt_if_it_sent_one",
     ),
@@ -356,20 +389,30 @@ RULES = [
         6891,
         "6.1.1",
         "more than one OPT: FORMERR",
+        "test_node_front.py::test_what_is_not_ours_is_refused",
         "test_wire_query.py::test_what_is_not_answered_in_earnest",
     ),
     row(
         6891,
         "6.1.2",
-        "options that are unknown are ignored",
+        "options that are unknown are ignored, twice or once; what overruns its OPT is FORMERR",
         HERE + "test_unknown_options_are_ignored_and_stay_here",
+        HERE + "test_an_option_that_comes_twice_does_no_harm",
+        "test_wire_query.py::test_what_is_not_answered_in_earnest",
     ),
     row(
         6891,
         "6.1.3",
         "a version above 0: BADVERS",
+        "test_node_front.py::test_what_is_not_ours_is_refused",
         "test_real_clients.py::test_dig_edns_version_1_is_badvers",
         "test_wire_query.py::test_what_is_not_answered_in_earnest",
+    ),
+    row(
+        6891,
+        "6.1.4",
+        "flags of an OPT that are unknown are ignored, and zero in what leaves",
+        HERE + "test_flags_of_an_opt_that_are_unknown_are_ignored_and_not_set",
     ),
     row(
         6891,
@@ -382,7 +425,8 @@ RULES = [
         "6.2.6",
         "OPT is per hop: ours upstream, ours to the client, never theirs",
         "test_node_local_path.py::test_upstream_is_asked_with_our_own_edns",
-        "test_node_front.py::test_each_waiter_gets_its_own_id_case_and_edns",
+        "test_node_front.py::test_the_client_gets_our_opt_if_it_sent_one",
+        HERE + "test_an_ede_of_the_nameserver_changes_nothing",
     ),
     row(
         6891,
@@ -396,6 +440,28 @@ RULES = [
         "5",
         "UDP and TCP are both served",
         "test_daemon.py::test_udp_and_tcp_answer_and_share_the_cache",
+    ),
+    row(
+        7766,
+        "5, 6.2.1",
+        "an answer goes back on the connection that asked",
+        "test_tcp_connection.py::"
+        "test_pipelined_queries_are_handed_over_at_once_and_answered_out_of_order",
+        "test_real_tcp.py::test_many_at_once",
+    ),
+    row(
+        7766,
+        "6.2.2",
+        "few connections to one server",
+        "test_slave_tcp.py::test_more_than_there_is_room_for_wait_their_turn",
+        "test_late_tries.py::test_connections_to_a_dead_server_are_limited",
+    ),
+    row(
+        7766,
+        "6.2.4, 7",
+        "a client matches id and question, and takes a closed connection for no answer",
+        "test_slave_tcp.py::test_what_does_not_match_is_passed_over",
+        "test_slave_tcp.py::test_closed_without_an_answer",
     ),
     row(
         7766,
@@ -437,7 +503,8 @@ RULES = [
     row(
         8020,
         "2",
-        "NXDOMAIN of a name means that nothing is below it",
+        "NXDOMAIN of a name means that nothing is below it: not concluded here, "
+        "as unsigned it would let one forged denial deny a zone (it is a SHOULD)",
         HERE + "test_nxdomain_says_nothing_of_names_below",
     ),
     row(
@@ -448,15 +515,48 @@ RULES = [
         "test_wire_digest.py::test_the_first_rrset_is_enough_for_any",
     ),
     row(
+        8020,
+        "2",
+        "NXDOMAIN is of the name, whatever type was asked for",
+        "test_node_cache.py::test_nxdomain_is_for_the_name_nodata_for_the_type",
+    ),
+    row(
         8767,
         "4",
-        "stale answers have a TTL above 0, 30 s",
+        "stale answers have a TTL above 0, 30 s or what they had",
         "test_node_cache.py::test_stale_ttl_is_30_s_at_most_and_nxdomain_says_so",
+        "test_node_cache.py::test_the_first_client_waits_1_8_s_for_stale_data_the_next_ones_not",
+    ),
+    row(
+        8767,
+        "4",
+        "what had a TTL of 0 is not given stale",
+        HERE + "test_ttl_0_is_not_given_stale_either",
+    ),
+    row(
+        8767,
+        "4",
+        "a TTL that is too long is capped: a day, or `cache.max_ttl`",
+        "test_node_cache.py::test_how_long_a_positive_answer_is_kept",
+    ),
+    row(
+        8767,
+        "4",
+        "other rcodes than NOERROR and NXDOMAIN do not refresh, and leave the old data",
+        "test_node_cache.py::test_a_failed_refresh_gives_stale_at_once",
+        "test_conformance_forwarders.py::test_a_prefetch_that_fails_harms_no_answer_that_is_fresh",
+    ),
+    row(
+        8767,
+        "4",
+        "no stale data for who did not ask for recursion",
+        "test_node_front.py::test_a_query_without_rd_is_answered_from_the_fresh_cache_only",
     ),
     row(
         8767,
         "5",
         "1.8 s for the first client, then stale; resolving goes on",
+        HERE + "test_resolving_goes_on_after_a_stale_answer",
         "test_node_cache.py::test_the_first_client_waits_1_8_s_for_stale_data_the_next_ones_not",
     ),
     row(
@@ -483,12 +583,26 @@ RULES = [
         8914,
         "2",
         "an EDE is an option of our own OPT, so only clients with EDNS get it",
+        HERE + "test_without_edns_no_reason_is_given",
         "test_wire_build.py::test_extended_errors",
+    ),
+    row(
+        8914,
+        "3",
+        "the reason leaves an answer that is too large before its records do",
+        "test_wire_build.py::test_what_does_not_fit_leaves_truncated",
+    ),
+    row(
+        8914,
+        "4.14",
+        "13: a failure that is remembered",
+        "test_node_cache.py::test_a_failure_is_remembered_for_5_s_then_twice_as_long",
     ),
     row(
         8914,
         "4.4, 4.20",
         "3 and 19 tell of stale answers",
+        "test_node_cache.py::test_the_first_client_waits_1_8_s_for_stale_data_the_next_ones_not",
         "test_node_cache.py::test_stale_ttl_is_30_s_at_most_and_nxdomain_says_so",
     ),
     row(
@@ -500,8 +614,8 @@ RULES = [
     ),
     row(
         8914,
-        "3",
-        "no decision depends on an EDE of others",
+        "1",
+        "an EDE of others changes nothing in how an answer is taken",
         HERE + "test_an_ede_of_the_nameserver_changes_nothing",
     ),
     row(
@@ -516,7 +630,6 @@ RULES = [
         "4.2",
         "connections are limited in all and by address, and counted",
         "test_tcp_admission.py::test_admission",
-        "test_tcp_admission.py::test_counters_are_listed_once",
     ),
     row(
         9210, "4.3", "an idle timeout of about ten seconds", "test_tcp_timeouts.py::test_patience"
@@ -532,11 +645,19 @@ RULES = [
         "3.2",
         "failures are cached, at least 1 s, at most 5 min, and longer each time",
         "test_node_cache.py::test_a_failure_is_remembered_for_5_s_then_twice_as_long",
+        HERE + "test_failures_are_kept_for_five_minutes_at_most",
+    ),
+    row(
+        9520,
+        "3.2",
+        "the cache of failures is bounded",
+        HERE + "test_failures_that_are_kept_are_bounded",
     ),
     row(
         9520,
         "3.2",
         "a cached failure causes no query to those who failed",
+        "test_node_cache.py::test_a_failure_is_remembered_for_5_s_then_twice_as_long",
         "test_race_answers.py::test_a_local_failure_that_is_remembered_is_one_that_came_at_once",
     ),
     row(
@@ -564,6 +685,19 @@ def rendered() -> str:
     for rule in RULES:
         shown = "<br>".join(f"`{test}`" for test in rule.shown) or rule.why_not
         lines.append(f"| {rule.rfc} | {rule.section} | {rule.words} | {shown} |")
+    lines += [
+        "",
+        "# What other forwarders' public tests state",
+        "",
+        *SOURCES.splitlines(),
+        "",
+        "| Behaviour | Stated by | Shown by, or why it does not apply |",
+        "|---|---|---|",
+    ]
+    for each in BEHAVIOURS:
+        shown = "<br>".join(f"`{test}`" for test in each.shown)
+        right = "<br>".join(part for part in (shown, each.why_not) if part)
+        lines.append(f"| {each.words} | {', '.join(each.stated)} | {right} |")
     return "\n".join(lines) + "\n"
 
 

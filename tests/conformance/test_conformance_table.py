@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from behaviours import BEHAVIOURS
 from rules import RFCS, RULES, TABLE, rendered
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -33,6 +34,19 @@ def test_each_rule_is_shown_or_has_a_reason():
             file, _, function = test.partition("::")
             assert file in FILES, test
             assert function in functions(file), test
+
+
+def test_each_behaviour_is_shown_or_has_a_reason():
+    assert len(BEHAVIOURS) > 50
+    for behaviour in BEHAVIOURS:
+        assert behaviour.stated, behaviour
+        assert behaviour.shown or behaviour.why_not, behaviour
+        for test in behaviour.shown:
+            file, _, function = test.partition("::")
+            assert file in FILES, test
+            assert function in functions(file), test
+    words = [behaviour.words for behaviour in BEHAVIOURS]
+    assert len(set(words)) == len(words)
 
 
 def test_the_rendered_table_is_up_to_date():

@@ -9,10 +9,12 @@ what is there, and when all is over nothing is left.
 """
 
 import json
+import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf
 
+import dns.exception
 import dns.message
 import dns.name
 import dns.rdatatype
@@ -186,12 +188,10 @@ class Watch:
         if attempt and reply.status in (Status.BUSY, Status.FULL):
             self.races[attempt.race].busy += 1
         if stranger and reply.status is Status.ANSWER:
-            places = zip(reply.offsets[::2], reply.offsets[1::2], strict=True)
-            starts = [low | high << 8 for low, high in places]
-            ttls = [int.from_bytes(reply.body[start : start + 4], "big") for start in starts]
-            question = self.queries[member.address, reply.id]
-            until = now + max(ttls, default=0)
-            self.anyone[question] = max(self.anyone.get(question, -inf), until)
+            for rrset in _told(reply, *self.queries[member.address, reply.id]):
+                name = rrset.name.to_text(omit_final_dot=True).lower()
+                known = name, dns.rdatatype.to_text(rrset.rdtype)
+                self.anyone[known] = max(self.anyone.get(known, -inf), now + rrset.ttl)
 
     # -- the node -------------------------------------------------------------------------------
 
@@ -265,6 +265,17 @@ def _name(query):
 
 def _text(name):
     return dns.name.from_wire(name, 0)[0].to_text(omit_final_dot=True)
+
+
+def _told(reply, name, kind):
+    """The answer section of a peer's reply as dnspython reads it; a lie may be no message."""
+    question = dns.message.make_query(name, kind).to_wire()[12:]
+    header = struct.pack(">HHHHHH", 0, 0x8180, 1, reply.ancount, reply.nscount, 0)
+    try:
+        message = dns.message.from_wire(header + question + reply.body, ignore_trailing=True)
+    except (dns.exception.DNSException, ValueError):
+        return []
+    return message.answer
 
 
 def _parent(name):

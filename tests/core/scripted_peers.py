@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import dns.message
 import dns.name
 from cluster_world import Cluster, address, fixed
+from msgspec.structs import replace
 from node_world import _result, answers
 
 from codns.core.messages import HeartbeatReply, HeartbeatRequest, Query, QueryReply, Report, Status
@@ -74,6 +75,8 @@ class Scripted:
 
     def reply(self, message, said):
         """What `said` is as a peer's reply."""
+        if isinstance(said, QueryReply):
+            return replace(said, id=message.id)
         if isinstance(said, Status):
             return QueryReply(message.id, said)
         if isinstance(said, Outcome):

@@ -121,6 +121,7 @@ def test_explain_has_the_figures():
         "tokens": 49.0,
         "capacity": 50.0,
         "per_miss": 0.1,
+        "pays": 0.0,
         "taken": 1,
         "refunded": 0,
         "denied": 0,
@@ -130,7 +131,7 @@ def test_explain_has_the_figures():
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["earn", "take", "won", "answered", "failed", "refund"]),
+        st.sampled_from(["earn", "take", "won", "answered", "failed", "refund", "declined"]),
         st.integers(1, 3),
         st.floats(0, 0.05),
     ),
@@ -151,6 +152,8 @@ def test_never_negative_never_over_the_cap(events, share):
             handles.append(budget.won(now))
         elif kind == "refund":
             budget.refund()
+        elif kind == "declined":
+            budget.declined()
         elif handles:
             handle = handles.pop()
             if kind == "answered":
@@ -158,6 +161,7 @@ def test_never_negative_never_over_the_cap(events, share):
             else:
                 budget.local_failed(handle, now)
         assert 0 <= budget.tokens(now) <= 50
+        assert 0 <= budget.pays(now) < 1
 
 
 @given(st.integers(0, 2000))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codns.core.budget import Budget, Payment
 from codns.core.gaps import RemoteTimes
 from codns.core.initial_delay import NO_TOKEN, Adaptive, Codns2004, Off, Shadow, make
 
@@ -101,38 +102,66 @@ def finished(policy: Adaptive, times: list[float], now: float = 0.0) -> None:
         policy.end(policy.begin(now, failing=False), time)
 
 
+def paid(budget: Budget, helped: str) -> Budget:
+    """y: a remote query that gave its token back; n: one that did not; b: the peer was BUSY."""
+    for how in helped:
+        for _ in range(10):
+            budget.earn()
+        assert budget.take(1, 0.0, failing=False) is Payment.PAID
+        if how == "y":
+            budget.refund()
+        elif how == "b":
+            budget.declined()
+    return budget
+
+
 @pytest.mark.parametrize(
     ("times", "delay"),
     [
         ([], 0.050),
         ([0.001] * 31, 0.050),  # under 32 samples
-        ([0.001] * 32, 0.010),  # 3 ms, clamped
-        ([0.020] * 256, 0.020),  # p97 = p50
+        ([0.001] * 32, 0.010),  # clamped
+        ([0.020] * 256, 0.020),
         ([0.300] * 256, 0.200),  # clamped
-        ([0.020] * 249 + [0.150] * 7, 0.020),  # p97 is the 249th of 256, the 8th slowest
-        ([0.020] * 248 + [0.150] * 8, 0.060),
-        ([0.020] * 240 + [0.150] * 16, 0.060),  # 6 % slow: p97 is 150, held by 3 x p50
-        ([0.020] * 240 + [5.000] * 16, 0.060),  # a twentieth lost does not run to the clamp
-        ([0.040] * 240 + [0.100] * 16, 0.100),  # p97 under 3 x p50
-        ([0.004] * 192 + [0.150] * 64, 0.012),
+        ([0.020] * 236 + [0.150] * 20, 0.020),  # 8 % of 256 are 20
+        ([0.020] * 235 + [0.150] * 21, 0.150),
+        ([0.020] * 200 + [5.000] * 56, 0.200),  # a fifth lost: until it is seen that help pays
         ([0.300] * 256 + [0.020] * 256, 0.020),  # only the last 256
         ([0.020] * 256 + [0.090] * 255, 0.090),
     ],
 )
-def test_adaptive_is_p97_or_three_medians(times, delay):
-    policy = Adaptive()
+def test_adaptive_asks_for_the_slowest_8_of_100_while_help_does_not_pay(times, delay):
+    policy = Adaptive(Budget())
     finished(policy, times)
     assert policy.delay(1.0, failing=False) == pytest.approx(delay)
 
 
-def test_adaptive_p97_is_the_nearest_rank():
-    policy = Adaptive()
-    finished(policy, [0.020] * 247 + [0.050] + [0.055] + [0.060] * 7)
-    assert policy.delay(1.0, failing=False) == 0.055  # the 249th of 256
+@pytest.mark.parametrize(
+    ("share", "helped", "above", "delay"),
+    [
+        (0.1, "", 0.08, 0.092),
+        (0.1, "nnnn", 0.08, 0.092),
+        (0.2, "", 0.16, 0.084),  # race.budget: 20 %
+        (0.0, "", 0.0, 0.100),  # none at all: the slowest; and no token for it
+        (0.1, "y", 0.16, 0.084),  # 1 of 1, and one that is counted always
+        (0.1, "yn" * 64, 0.153, 0.085),  # half of them: twice as many may be asked for
+        (0.1, "yyyn" * 32, 0.281, 0.072),
+        (0.1, "y" * 200, 1.0, 0.010),  # all of them: at once, within the clamp
+        (0.1, "y" * 200 + "n" * 128, 0.0814, 0.092),  # and back, when it pays no longer
+        (0.1, "y" * 4, 0.385, 0.062),
+        (0.1, "yb" * 4, 0.385, 0.062),  # BUSY says nothing of whether help pays
+    ],
+)
+def test_adaptive_asks_for_more_where_help_pays(share, helped, above, delay):
+    policy = Adaptive(paid(Budget(share), helped))
+    finished(policy, [number / 1000 for number in range(1, 101)])
+    said = policy.explain(1.0, failing=False)
+    assert said["above"] == pytest.approx(above, rel=0.02)
+    assert said["delay"] == pytest.approx(delay, abs=0.0011)
 
 
 def test_adaptive_while_failing_is_zero_and_learns_nothing():
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     finished(policy, [0.020] * 64)
     assert policy.delay(1.0, failing=True) == 0.0
     token = policy.begin(1.0, failing=True)
@@ -144,16 +173,15 @@ def test_adaptive_while_failing_is_zero_and_learns_nothing():
 @pytest.mark.parametrize(
     ("out", "age", "delay"),
     [
-        (16, 0.020, 0.020),  # not slower than the p97 of the finished: says nothing
-        (16, 0.045, 0.045),  # 16 of 272 unfinished: the p97 is their age
-        (16, 0.500, 0.060),  # 3 x p50
-        (5, 0.500, 0.020),  # 5 of 261: fewer than 3 %
-        (256, 0.500, 0.060),  # a stall: a quarter of the finished count, the median stands
-        (256, 0.045, 0.045),
+        (30, 0.020, 0.020),  # not slower than the finished: says nothing
+        (30, 0.045, 0.045),  # 30 of 286 unfinished: that is more than 8 %
+        (30, 0.500, 0.200),
+        (22, 0.500, 0.020),  # 22 of 278: less
+        (256, 0.045, 0.045),  # a stall: a quarter as many as are finished count
     ],
 )
 def test_adaptive_counts_an_unfinished_miss_as_at_least_its_age(out, age, delay):
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     finished(policy, [0.020] * 256)
     for _ in range(out):
         policy.begin(1.0, failing=False)
@@ -162,7 +190,7 @@ def test_adaptive_counts_an_unfinished_miss_as_at_least_its_age(out, age, delay)
 
 def test_adaptive_hundreds_in_flight_do_not_pass_for_quick_answers():
     """10,000 misses a second at 30 ms: 300 are out, all of them younger than 30 ms."""
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     finished(policy, [0.030] * 256)
     for number in range(300):
         policy.begin(1.0 + number / 10_000, failing=False)
@@ -170,7 +198,7 @@ def test_adaptive_hundreds_in_flight_do_not_pass_for_quick_answers():
 
 
 def test_adaptive_forgets_what_is_dropped():
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     finished(policy, [0.020] * 64)
     for _ in range(64):
         policy.drop(policy.begin(1.0, failing=False))
@@ -178,7 +206,7 @@ def test_adaptive_forgets_what_is_dropped():
 
 
 def test_adaptive_ends_a_miss_once():
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     token = policy.begin(0.0, failing=False)
     policy.end(token, 0.1)
     policy.end(token, 0.1)
@@ -186,7 +214,7 @@ def test_adaptive_ends_a_miss_once():
 
 
 def test_adaptive_is_at_most_64_samples_and_50_ms_old():
-    policy = Adaptive()
+    policy = Adaptive(Budget())
     finished(policy, [0.020] * 64)
     assert policy.delay(1.0, failing=False) == 0.020
     finished(policy, [0.050] * 63, now=1.0)
@@ -197,7 +225,7 @@ def test_adaptive_is_at_most_64_samples_and_50_ms_old():
 
 
 def test_a_fixed_delay_is_adaptive_with_equal_bounds():
-    policy = Adaptive(delay_max=0.150, delay_min=0.150)
+    policy = Adaptive(Budget(), delay_max=0.150, delay_min=0.150)
     assert policy.delay(0.0, failing=False) == 0.150
     finished(policy, [0.001] * 64)
     assert policy.delay(1.0, failing=False) == 0.150
@@ -205,21 +233,21 @@ def test_a_fixed_delay_is_adaptive_with_equal_bounds():
 
 
 def test_adaptive_explains_itself():
-    policy = Adaptive()
-    finished(policy, [0.020] * 240 + [0.150] * 16)
+    policy = Adaptive(Budget())
+    finished(policy, [0.020] * 200 + [0.150] * 56)
     assert policy.explain(1.0, failing=False) == {
         "policy": "adaptive",
         "sends": True,
-        "delay": pytest.approx(0.060),
+        "delay": pytest.approx(0.150),
         "samples": 256,
-        "p50": 0.020,
-        "p97": 0.150,
+        "median": 0.020,
+        "above": pytest.approx(0.08),
     }
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("bed")), max_size=300))
 def test_adaptive_stays_within_its_clamps(events):
-    policy, now, tokens = Adaptive(), 0.0, []
+    policy, now, tokens = Adaptive(Budget()), 0.0, []
     for step, kind in events:
         now += step
         if kind == "b":
@@ -245,7 +273,7 @@ def test_off_never_asks_and_learns_nothing():
 
 
 def test_shadow_decides_as_adaptive_and_sends_nothing():
-    policy = Shadow()
+    policy = Shadow(Budget())
     finished(policy, [0.020] * 64)
     assert policy.delay(1.0, failing=False) == 0.020
     assert (policy.name, policy.sends) == ("shadow", False)
@@ -261,11 +289,11 @@ def test_shadow_decides_as_adaptive_and_sends_nothing():
     ],
 )
 def test_make_knows_the_configured_names(name, kind, sends):
-    policy = make(name, RemoteTimes(), 0.1, 0.02)
+    policy = make(name, RemoteTimes(), Budget(), 0.1, 0.02)
     assert type(policy) is kind
     assert (policy.name, policy.sends) == (name, sends)
 
 
 def test_make_refuses_other_names():
     with pytest.raises(KeyError):
-        make("psychic", RemoteTimes())
+        make("psychic", RemoteTimes(), Budget())

@@ -1,8 +1,10 @@
 """The last tries of a lookup whose nameserver is silent to everybody (`core.late_tries`)."""
 
+import pytest
 from node_world import World, answers, silent, unreachable, until
 
 from codns.core import late_tries
+from codns.core.nameserver import REPEATS_MAX, REPEATS_SHARE, Nameserver
 
 ONE = "192.0.2.1#53"
 
@@ -17,6 +19,11 @@ def met(behaviour, **settings):
 
 def after(world, since=10.0):
     return [round(at - since, 3) for at, _ in world.asked if at >= since]
+
+
+def tries(world, name, since=10.0):
+    found = [round(at - since, 3) for at, _, asked in world.jobs if asked == name]
+    return [at for at in found if at >= 0]
 
 
 def test_the_third_try_waits_for_1_6_s_and_tcp_follows():
@@ -57,13 +64,77 @@ def test_a_server_that_speaks_to_others_is_asked_again_soon():
     for second in range(8):
         world.ask(f"warm{second}.example", at=float(second))
     world.ask("www.example", at=10.0)
-    world.ask("other.example", at=10.02)
+    world.ask("other.example", at=10.06)
     world.run(10.5)
-    assert [round(at - 10, 3) for at, _, name in world.jobs if name == "www.example A"] == [
-        0.0,
-        0.05,
-        0.15,
-    ]
+    assert tries(world, "www.example A") == [0.0, 0.05, 0.15]
+    # Here it answers something that is older than the second try: that says nothing of it
+    world.ask("www.example", at=30.0)
+    world.ask("older.example", at=30.02)
+    world.run(31.5)
+    assert tries(world, "www.example A", 30.0) == [0.0, 0.05]
+    world.ask("newer.example", at=31.5)
+    world.run(31.6)
+    assert tries(world, "www.example A", 30.0) == [0.0, 0.05, 1.504]
+
+
+def test_without_evidence_a_second_try_takes_a_token():
+    """Of 30 lost at once 20 are asked again; the others when something newer is answered."""
+    world = met(until(10.3, silent, answers(0.004)))
+    server = world.node._state.servers[ONE]
+    for number in range(30):
+        world.ask(f"n{number}.example", at=10.0 + number / 10_000)
+    world.run(10.29)
+    assert len(after(world)) == 30 + REPEATS_MAX
+    assert server.repeats < 1
+    world.ask("new.example", at=10.4)
+    world.run(10.5)
+    got = [got.at for got in world.got if got.at > 10]
+    assert len(got) == 31
+    assert set(got) == {10.404, 10.408}
+
+
+def test_tokens_come_with_first_tries_a_tenth_each():
+    server = Nameserver(ONE)
+    assert [server.guess() for _ in range(21)] == [True] * 20 + [False]
+    for _ in range(9):
+        server.asked_first()
+    assert not server.guess()
+    server.asked_first()
+    server.asked_first()
+    assert server.guess()
+    for _ in range(1000):
+        server.asked_first()
+    assert server.repeats == pytest.approx(REPEATS_MAX, abs=REPEATS_SHARE)
+
+
+def test_a_server_that_was_behind_comes_out_of_it():
+    """25 a second in turn, 20 asked, a stall of 2 s: asked three times each it never would."""
+    done = [0.0]
+
+    def in_turn(query, now):
+        done[0] = max(done[0], now, 7.0 if 5.0 <= now < 7.0 else 0.0) + 0.04
+        return done[0] - now, answers(0.0)(query, now)[1]
+
+    world = World({ONE: in_turn})
+    for number in range(800):
+        world.ask(f"n{number}.example", at=number / 20)
+    world.run(60.0)
+    asked = [name for _, _, name in world.jobs if name.startswith("n")]
+    assert len(asked) < 800 * 1.2
+    assert {got.rcode for got in world.got} == {"NOERROR"}
+    late = [got.at for got in world.got if got.at > 39.0]
+    assert len(late) == pytest.approx(20, abs=1)  # of the last second: nobody waits any more
+    assert max(late) < 40.2
+
+
+def test_no_lookup_is_left_without_an_end_when_no_token_is_left():
+    world = met(lambda query, now: (5.0, answers(0.0)(query, now)[1]))
+    for number in range(60):
+        world.ask(f"n{number}.example", at=10.0 + number / 10)
+    world.run(30.0)
+    got = [got for got in world.got if got.at > 10]
+    assert [answer.rcode for answer in got] == ["SERVFAIL"] * 60
+    assert max(answer.at for answer in got) == 10.0 + 5.9 + 4.5
 
 
 def test_a_refused_tcp_connection_says_nothing_against_the_server():

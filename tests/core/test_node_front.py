@@ -314,6 +314,27 @@ def test_waiting_clients_are_bounded_in_all_and_by_address(addresses, limit, cou
     assert world.node.stats.refusals[counter] == 1
 
 
+@pytest.mark.parametrize(("transport", "told"), [("udp", 0), ("tcp", 1)])
+@pytest.mark.parametrize("reason", ["clients", "address", "waiters"])
+def test_one_too_many_is_dropped_if_so_configured(monkeypatch, reason, transport, told):
+    """Over TCP it is told all the same: its connection would stand still."""
+    limits = {
+        "clients": (state, "CLIENTS_MAX"),
+        "address": (state, "CLIENTS_MAX_ADDRESS"),
+        "waiters": (resolver, "WAITERS_MAX"),
+    }
+    monkeypatch.setattr(*limits[reason], 1)
+    node = World({ONE: silent}, {"overload": "drop"}).node
+    for n in range(2):
+        name = b"\1a" if reason == "waiters" else b"\1" + bytes((97 + n,))
+        client = Client(transport, b"\x7f\0\0\1", n, lambda _: None)
+        effects = node.client_query(header(ar=1) + name + QUESTION[4:] + OPT, client, 0.0)
+    assert [type(effect) for effect in effects] == [Answer] * told
+    assert node.stats.drops[reason] == 1 - told
+    assert node.stats.refusals[reason] == told
+    assert node.outstanding == 1
+
+
 def test_lookups_are_bounded(monkeypatch):
     monkeypatch.setattr(resolver, "LOOKUPS_MAX", 10)
     world = World({ONE: silent})

@@ -10,10 +10,11 @@ from pathlib import Path
 from time import monotonic
 
 from fuzz_http import HTTP_TARGETS
+from fuzz_liars import LIAR_TARGETS
 from fuzz_targets import TARGETS
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
-ALL = TARGETS | HTTP_TARGETS
+ALL = TARGETS | LIAR_TARGETS | HTTP_TARGETS
 POOL_MAX = 2000  # inputs kept in one run
 SIZE_MAX = 70_000  # a little more than the largest message
 INTERESTING = (0, 1, 2, 12, 63, 64, 127, 128, 191, 192, 255)

@@ -20,9 +20,9 @@ WAIT_S = 20.0  # for anything that must happen; nothing waits that long when all
 class FakeNameserver:
     """A UDP nameserver in a thread: one A record for every name; can be held back."""
 
-    def __init__(self, address="127.0.0.1"):
+    def __init__(self, address="127.0.0.1", port=0):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((address, 0))
+        self.sock.bind((address, port))
         self.text = "{}:{}".format(*self.sock.getsockname())
         self.asked = []
         self.data = "192.0.2.1"
@@ -78,14 +78,15 @@ class Codns:
     """A running daemon. `log` holds its JSON lines so far.
 
     It has neither HTTP nor a control socket unless the arguments say so: tests share a machine.
+    `before`: words before the command (unshare ...); `module` runs it; `pass_fds` are inherited.
     """
 
-    def __init__(self, *arguments, config=None, before=()):
+    def __init__(self, *arguments, config=None, before=(), module=("codns",), pass_fds=()):
         command = [
             *before,
             sys.executable,
             "-m",
-            "codns",
+            *module,
             "run",
             "--listen",
             "127.0.0.1:0",
@@ -96,7 +97,9 @@ class Codns:
         if config is not None:
             command += ["-c", str(config)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=environment, pass_fds=pass_fds
+        )
         self.log = []
         self._ended = False
         self._changed = threading.Condition()
@@ -137,6 +140,10 @@ class Codns:
         pairs = (text.rpartition(":") for text in self.ready["listen"])
         return [(host.strip("[]"), int(port)) for host, _, port in pairs]
 
+    def slaves(self):
+        """The process ids of all slaves there ever were, in order."""
+        return [line["pid"] for line in list(self.log) if line["event"] == "slave is up"]
+
     def signal(self, number):
         self.process.send_signal(number)
 
@@ -154,11 +161,11 @@ class Codns:
 
 
 @contextmanager
-def running(*arguments, nameserver=None, config=None, before=()):
-    """A daemon that ends with the block. `before`: words before the command (unshare ...)."""
+def running(*arguments, nameserver=None, **options):
+    """A daemon that ends with the block; `options` are those of `Codns`."""
     if nameserver is not None:
         arguments += ("--nameserver", nameserver.text)
-    codns = Codns(*arguments, config=config, before=before)
+    codns = Codns(*arguments, **options)
     try:
         yield codns
     finally:

@@ -105,11 +105,11 @@ class Fleet:
         )
         return path
 
-    def start(self, node, **changes):
+    def start(self, node, *, module=("codns",), **changes):
         """Start a node, anew if it runs."""
         if self.daemons[node] is not None:
             self.daemons[node].end()
-        self.daemons[node] = Codns(config=self.configure(node, **changes))
+        self.daemons[node] = Codns(config=self.configure(node, **changes), module=module)
         return self.daemons[node]
 
     def acquainted(self, *nodes):

@@ -128,6 +128,18 @@ def test_a_long_list_by_tcp(server):
     assert len(found) == len(set(found)) == ADDRESSES_MAX + 1
 
 
+def test_no_thread_is_left_for_a_long_one(server, monkeypatch):
+    """A limit on processes is a failure to resolve, and no end of the daemon."""
+
+    async def refuse(*_args):
+        raise RuntimeError("can't start new thread")
+
+    server.set_records([f"_codns._udp.fleet.example. 9 SRV 0 0 {n} t." for n in range(1, 400)])
+    monkeypatch.setattr(asking.trio.to_thread, "run_sync", refuse)
+    with pytest.raises(NoAnswerError, match="can't start new thread"):
+        resolve(SRV, server)
+
+
 def test_forged_answers_are_passed_over(server):
     server.liar = True
     assert sorted(resolve(SRV, server).addresses) == sorted(ALL)

@@ -175,6 +175,32 @@ def test_what_is_no_request_of_ours_is_refused_and_ends_the_connection(sent, sai
     assert rig.seen == []
 
 
+@pytest.mark.parametrize(("headers", "said"), [(LIMITS.lines - 4, 200), (LIMITS.lines - 3, 431)])
+def test_a_request_has_128_lines_at_most(headers, said):
+    """h11 takes 5 us for each; 1,300 fit 8 KiB."""
+    sent = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + b"a:1\r\n" * headers + b"\r\n"
+    rig, received = rigged()(sent)
+    assert status(received) == said
+    assert len(rig.seen) == (said == 200)
+
+
+def test_lines_of_a_request_that_came_early_count():
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n"
+    half = b"a:1\r\n" * (LIMITS.lines // 2)
+
+    async def main():
+        async with Rig() as rig, trio.open_nursery() as nursery:
+            nursery.start_soon(rig.connection.run)
+            await rig.client.send_all(request + b"\r\n" + request + half)
+            await rig.read(until=b"hello")
+            await rig.client.send_all(half + b"\r\n")
+            return rig, await rig.read()
+
+    rig, received = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.05))
+    assert received.count(b"HTTP/1.1 200") == len(rig.seen) == 1
+    assert received.count(b"HTTP/1.1 431") == 1
+
+
 def test_the_largest_request_and_body_are_taken():
     padding = b"x" * (LIMITS.headers_size - 100)
     sent = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: " + padding

@@ -111,3 +111,17 @@ def test_a_wildcard_socket_answers_from_the_address_asked(asked):
         batch.stage(0, origin, b"later")
         assert batch.send(server.fileno(), 1) == 0
         assert [client.recv(100), client.recv(100)] == [b"query", b"later"]
+
+
+def test_nothing_leaves_to_port_0(pair):
+    """A forged source port of 0 is nobody: the kernel takes no such answer, the others go."""
+    server, client = pair
+    batch = Batch(ipv6=False, control=False)
+    client.send(b"query")
+    assert batch.receive(server.fileno()) == 1
+    origin = batch.origin(0)
+    nobody = origin[:2] + b"\0\0" + origin[4:]
+    batch.stage(0, nobody, b"lost")
+    batch.stage(1, origin, b"sent")
+    assert batch.send(server.fileno(), 2) == 1
+    assert client.recv(100) == b"sent"

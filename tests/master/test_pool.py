@@ -1,5 +1,6 @@
 """The pool with real slave processes: nothing is lost when they die, hang or choke."""
 
+import errno
 import os
 import signal
 import struct
@@ -304,6 +305,25 @@ def test_no_slave_at_all(monkeypatch):
     run(scenario)
 
 
+def test_a_slave_dies_while_there_are_no_descriptors(monkeypatch):
+    """Waiting for its end takes one; without, it is looked at now and then. Nothing raises."""
+
+    def refuse(_pid):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def scenario(rig):
+        async with rig.running(2) as pool:
+            monkeypatch.setattr(pool_module.os, "pidfd_open", refuse)
+            os.kill(pool.processes()[0], signal.SIGKILL)
+            await rig.until(lambda: rig.said("slave died"))
+            assert rig.said("slave died")[0]["status"] == -signal.SIGKILL
+            pool.submit([rig.job(1)])
+            await rig.until(lambda: len(rig.results) == 1 and len(pool.filenos()) == 2)
+        assert outcomes(rig) == {1: Outcome.ANSWER}
+
+    run(scenario)
+
+
 def test_back_off_doubles(monkeypatch):
     """And begins anew after one that lived for ten seconds, by the pool's clock."""
     ahead_s = 0.0
@@ -312,7 +332,7 @@ def test_back_off_doubles(monkeypatch):
     def clock():
         return trio.current_time() + ahead_s
 
-    def start(_now, _nofile):
+    def start(_now, _nofile, _forgery):
         nonlocal ahead_s
         times.append(trio.current_time())
         if len(times) == 5:

@@ -1,12 +1,16 @@
-"""What the pump does for peers: messages out, and word of clients that wait for a slave."""
+"""What the pump does for peers, of clients that wait for a slave, and after a mistake of ours."""
 
+import random
 import select
 
 import pytest
 import trio
 from peer_world import End, query, until
 
-from codns.core.model import SendJob, SendPeer
+from codns.core import node as core
+from codns.core.model import Client, SendJob, SendPeer
+from codns.core.resolver import Resolver
+from codns.core.settings import Settings
 from codns.master.pool import Pool
 from codns.master.pump import Pump
 
@@ -116,6 +120,9 @@ class Mistaken(Node):
 
     client_query = job_done = handle_timeout = peer_message = peer_learned = _fail
 
+    def mistaken(self, now):
+        pass
+
     def next_timeout(self):
         return 0.0
 
@@ -147,3 +154,28 @@ def test_a_mistake_of_the_node_costs_a_message_and_not_the_service(ends):
     assert {*told[3:]} == {"a deadline", "a peer's message"}
     assert "pump.py:" in logged[0][2]["at"]
     assert "secret" not in str(logged)
+
+
+def test_an_internal_error_is_told_and_costs_no_place(monkeypatch):
+    """The client would be among those who wait until a restart."""
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    def main():
+        told = []
+        node = core.Node(Settings(nameservers=("192.0.2.53#53",)), random.Random(1), 0.0)
+        pump = Pump(node, Slaves(), lambda *line: told.append(line))
+        monkeypatch.setattr(Resolver, "_try", broken)
+        for number in range(3):
+            client = Client("udp", b"\x7f\0\0\1", number, lambda _: None)
+            wire = b"\0\7\1\0\0\1\0\0\0\0\0\0" + b"\1%d\0\0\1\0\1" % number
+            pump.query(wire, client, 0.0)
+        assert node.outstanding == 3
+        node.handle_timeout(trio.current_time() + 1)
+        assert node.outstanding == 0
+        assert [(level, fields["error"]) for level, _, fields in told] == [
+            ("error", "ZeroDivisionError")
+        ] * 3
+
+    in_trio(main)

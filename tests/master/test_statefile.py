@@ -171,6 +171,20 @@ def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path):
     assert keeper.file.load() == STATE
 
 
+def test_no_thread_is_left(keeper, monkeypatch):
+    """A limit on processes is no reason to end the daemon."""
+
+    async def refuse(*_args, **_options):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statefile.trio.to_thread, "run_sync", refuse)
+        keeper.save(STATE)
+    assert keeper.events() == ["state file cannot be written"]
+    keeper.save(STATE)
+    assert keeper.file.load() == STATE
+
+
 def test_a_link_in_the_way_is_not_followed(keeper, tmp_path):
     target = tmp_path / "target"
     (tmp_path / "peers.json.new").symlink_to(target)
@@ -205,7 +219,11 @@ def test_a_full_disk_leaves_the_old_file(keeper):
     assert keeper.file.load() == STATE
 
 
-def test_it_is_written_when_it_changed_at_most_once_a_minute(keeper):
+def test_it_is_written_when_it_changed_at_most_once_a_minute(keeper, monkeypatch):
+    async def at_once(write, *args, **_options):
+        write(*args)  # a thread takes real time, which a clock that jumps does not wait for
+
+    monkeypatch.setattr(statefile.trio.to_thread, "run_sync", at_once)
     zone = STATE.zones["corp.example."]
     contents = [
         STATE,

@@ -197,6 +197,40 @@ def test_reading_stops_while_256_kib_are_unsent():
     run(scenario)
 
 
+def test_when_all_together_have_too_much_unsent_only_who_takes_all_is_read():
+    async def scenario():
+        world = World(TcpLimits(unsent_size_all=150_000))
+        async with trio.open_nursery() as nursery:
+            greedy = [world.connect(nursery, lockstep=True) for _ in range(2)]
+            for client in greedy:
+                await client.send_all(framed(query(1), query(2)))
+                await settle()
+            for client in world.clients:
+                if client.key == world.clients[0].key:
+                    continue
+                client.reply(answer(1, 50_000))
+            for ident in (1, 2):
+                world.clients[0].reply(answer(ident, 50_000))
+            await settle()
+            assert len(world.idents) == 4
+            for client in greedy:  # 150,000 wait: read no more, though each has less than its own
+                nursery.start_soon(client.send_all, framed(query(3), query(4)))
+            await settle()
+            assert len(world.idents) == 4
+            assert world.counts["tcp_unsent"] == 2
+            fresh = world.connect(nursery, lockstep=True)
+            await fresh.send_all(framed(query(5)))  # owes nothing: it is served
+            await settle()
+            assert world.idents[4:] == [5]
+            assert len(await greedy[1].receive_some(50_002)) == 50_002  # and who has taken all
+            await settle()
+            assert world.idents[5:] == [3, 4]
+            nursery.cancel_scope.cancel()
+        assert world.listener._unsent.size == 0
+
+    run(scenario)
+
+
 def test_an_answer_makes_room_before_it_is_sent():
     async def scenario():
         world = World(TcpLimits(outstanding=1))

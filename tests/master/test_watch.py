@@ -33,6 +33,17 @@ def test_a_change_is_told_once_and_at_the_next_look():
     assert told == [(2.0, 1), (6.0, 3), (12.0, 1)]
 
 
+def test_again_is_a_change_at_the_next_look():
+    """Who could not make anything of a change looks again."""
+    seen = []
+    watcher = Watcher(lambda: 1, lambda: seen.append(1))
+    assert not watcher.look()
+    watcher.again()
+    assert watcher.look()
+    assert not watcher.look()
+    assert seen == [1]
+
+
 def test_the_interval_is_given():
     looks: list[float] = []
 

@@ -13,6 +13,7 @@ from node_world import answers
 from codns.core.messages import HeartbeatReply, HeartbeatRequest, Report
 from codns.core.settings import PeerSettings
 from codns.core.stats import Histogram
+from codns.master.forgery import EVENTS
 from codns.master.peerlink import COUNTS
 from codns.master.tcp import COUNTERS
 from codns.obs.metrics import Metrics
@@ -32,6 +33,11 @@ def shell(**changes):
         "slave_restarts": 0,
         "jobs": 0,
         "jobs_waiting": 0,
+        "forgery": dict.fromkeys(EVENTS.values(), 0),
+        "rate_clients": 0,
+        "rate_forgotten": 0,
+        "backlog": 0,
+        "kernel_drops": 0,
         "tcp": dict.fromkeys(COUNTERS, 0),
         "tcp_open": 0,
         "datagrams": dict.fromkeys(COUNTS, 0),

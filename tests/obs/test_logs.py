@@ -1,5 +1,6 @@
 """Log lines, to the byte."""
 
+import fcntl
 import io
 import json
 import os
@@ -216,3 +217,19 @@ def test_a_stream_that_fails_is_counted_and_nothing_more():
     other = Log("info", "text", closed, Clock())
     other("info", "a", {})
     assert (log.lost, other.lost) == (1, 1)
+
+
+def test_a_reader_that_does_not_read_is_not_waited_for():
+    """A pipe that is full would hold up the whole daemon: the line is lost, and counted."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as read:
+        log = Log("info", "json", stream, lambda: 0.0)
+        for number in range(100):
+            log("info", "event", {"number": number, "text": "x" * 100})
+        assert 0 < log.lost < 100
+        written = 100 - log.lost
+        lines = [json.loads(read.readline()) for _ in range(written)]
+        assert [line["number"] for line in lines] == list(range(written))  # whole ones
+        log("info", "event", {"number": 100})
+        assert json.loads(read.readline())["number"] == 100

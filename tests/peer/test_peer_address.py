@@ -1,4 +1,8 @@
+import ipaddress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codns.peer.address import parse
 
@@ -38,3 +42,17 @@ def test_one_text_for_one_address(listed, expected):
 def test_what_is_none(listed, message):
     with pytest.raises(ValueError, match=message):
         parse(listed)
+
+
+@given(
+    st.lists(st.integers(0, 300) | st.sampled_from(("", "01", "1a", "+1", "\u0661")), max_size=5)
+)
+def test_the_short_way_to_an_ipv4_address_finds_what_the_long_one_does(octets):
+    host = ".".join(str(octet) for octet in octets)
+    try:
+        expected = str(ipaddress.ip_address(host))
+    except ValueError:
+        with pytest.raises(ValueError, match="no peer address"):
+            parse(f"{host}:7353")
+    else:
+        assert parse(f"{host}:7353") == (f"{expected}:7353", expected, 7353)

@@ -32,6 +32,14 @@ def test_availability(events, down_s):
     assert node.down_s == pytest.approx(down_s)
 
 
+def test_a_period_ends_with_the_measurement():
+    node = Node(end=10.0)
+    node.bad(8.0, 12.5)
+    node.bad(9.0, 13.5)
+    node.finish(20.0)
+    assert node.down_s == 2.0
+
+
 def test_only_the_time_between_counts():
     fleet = Cluster([answers(0.02)], settings={"peers": None})
     meter = Meter(1, 10.0, 20.0)

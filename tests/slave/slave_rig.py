@@ -9,9 +9,11 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 from codns.wire.batch import (
+    EVENT,
     PING,
     PONG,
     RESULT,
@@ -20,6 +22,7 @@ from codns.wire.batch import (
     pack_job,
     pack_server,
     pack_token,
+    unpack_event,
     unpack_result,
 )
 from codns.wire.build import upstream_query
@@ -117,6 +120,7 @@ class SlaveRig:
         self._tail = b""
         self._results = []
         self.pongs = 0
+        self.events = Counter()
         self.ping()
 
     def ping(self):
@@ -158,6 +162,12 @@ class SlaveRig:
             self.ping()
         raise AssertionError("it never came about")
 
+    def wait_event(self, event, count):
+        """Read until so many of these were told: what is counted is told once a second."""
+        while self.events[event] < count:
+            self._read()
+        assert self.events[event] == count
+
     def _read(self):
         data = self.channel.recv(1 << 18)
         assert data, "the slave is gone"
@@ -168,6 +178,9 @@ class SlaveRig:
                 self._results.append(unpack_result(buffer, start))
             elif kind == PONG:
                 self.pongs += 1
+            elif kind == EVENT:
+                event, _, count = unpack_event(buffer, start)
+                self.events[event] += count
         self._tail = buffer[end:]
 
     def close(self):

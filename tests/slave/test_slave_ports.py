@@ -11,6 +11,7 @@ from codns.slave.guard import HOLD_S, MISMATCHES, NAMES_MAX, Guard, question_nam
 from codns.slave.limits import DESCRIPTORS_OTHER, PORTS, PORTS_LEAST, TCP_MAX, ports_each
 from codns.slave.ports import (
     GROW_SLICE,
+    PORT_AGAIN_S,
     PORT_AGE_MAX_S,
     PORT_AGE_MIN_S,
     PORT_USES,
@@ -213,10 +214,38 @@ def test_no_descriptors_left(ports, monkeypatch):
     assert ports.fresh(server, 0.0) is server.live[0]
     ports.sweep(1.0)
     assert not server.full  # tries again
-    ports.retire(server.live[0], 1.0)
+    for port in server.live[1:]:
+        ports.retire(port, 1.0)
+    ports.retire(server.live[0], 1.0, forged=True)
     with pytest.raises(OSError) as caught:
         ports.fresh(server, 1.0)
     assert is_own_limit(caught.value)
+
+
+def test_the_last_socket_stays_when_there_is_no_other(ports, monkeypatch):
+    """Old or used up is better than none; tried again a second later. A forger knows it: not."""
+    server = use(ports, 0.0)
+    ports.grow(0.0)
+    last = server.live[-1]
+
+    def refuse(*_):
+        raise OSError(24, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", refuse)
+        server.used = PORT_AGE_MAX_S
+        last.left = 0
+        ports.sweep(PORT_AGE_MAX_S)
+        assert server.live == [last]
+        assert (last.left, last.retired) == (PORT_USES, False)
+        assert ports.fresh(server, PORT_AGE_MAX_S) is last
+        ports.sweep(PORT_AGE_MAX_S + PORT_AGAIN_S)
+        assert server.live == [last]
+    server.used = PORT_AGE_MAX_S + 2 * PORT_AGAIN_S
+    ports.sweep(PORT_AGE_MAX_S + 2 * PORT_AGAIN_S)
+    assert last not in server.live
+    assert last.retired
+    assert len(server.live) == 1
 
 
 @pytest.mark.parametrize(

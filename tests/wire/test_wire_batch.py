@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codns.wire.batch import (
+    EVENT,
     FLAG_FIRST_RRSET,
     FLAG_TCP,
     FRAME_SIZE_MAX,
@@ -15,10 +16,12 @@ from codns.wire.batch import (
     SERVER,
     Result,
     frames,
+    pack_event,
     pack_job,
     pack_result,
     pack_server,
     pack_token,
+    unpack_event,
     unpack_job,
     unpack_result,
     unpack_server,
@@ -105,6 +108,13 @@ def test_servers(address):
     buffer = pack_server(65535, address)
     ((kind, start, end),) = frames(buffer)
     assert (kind, unpack_server(buffer, start, end)) == (SERVER, (65535, address))
+
+
+@given(st.integers(0, 255), U16, st.integers(0, 2**40))
+def test_events(event, server, count):
+    buffer = pack_event(event, server, count)
+    ((kind, start, _),) = frames(buffer)
+    assert (kind, unpack_event(buffer, start)) == (EVENT, (event, server, min(count, 2**32 - 1)))
 
 
 @pytest.mark.parametrize("kind", [PING, PONG])

@@ -66,10 +66,15 @@ def test_over_1024_records_pass_uncached(count, cacheable):
     assert d.ttl == (300 if cacheable else 0)
 
 
-def test_every_second_record_dropped():
-    d = took(message([rr(b"\xc0\x0c", 1, b"1234"), rr(b"\0", 16, b"")] * 2400))
-    assert d.ancount == 2400
-    assert d.body == rr(b"\xc0\x0c", 1, b"1234") * 2400
+@pytest.mark.parametrize("count", [1024, 1025, 2400])
+def test_over_1024_records_are_not_written_anew(count):
+    records = [rr(b"\xc0\x0c", 1, b"1234"), rr(b"\0", 16, b"")]
+    if count > 1024:
+        assert "anew" in str(took(message(records * count), WireError))
+        return
+    d = took(message(records * count))
+    assert d.ancount == count
+    assert d.body == rr(b"\xc0\x0c", 1, b"1234") * count
 
 
 def test_what_does_not_fit_without_compression_is_refused():
@@ -83,13 +88,12 @@ def test_what_does_not_fit_without_compression_is_refused():
         digest(query, wire)
 
 
-def test_owners_that_point_to_the_pointer_before():
-    position, records = START, []
-    for i in range(COUNT - 600):
-        records.append(rr(pointer(12 if i == 0 else position), 16, b""))
-        if i and position + 12 < 0x4000:
-            position += 12
-    took(message(records))
+@pytest.mark.parametrize("count", [1024, 1025, COUNT - 600])
+def test_owners_that_point_to_the_pointer_before(count):
+    """The answer's owners may be at 1,024 places; what is behind the reach of pointers repeats."""
+    records = [rr(pointer(12 if i == 0 else START + 12 * (i - 1)), 16, b"") for i in range(1024)]
+    records += [rr(pointer(START + 12 * 1023), 16, b"")] * (count - 1024)
+    took(message(records), WireError if count > 1024 else None)
 
 
 def test_owners_each_a_label_longer_than_the_one_before():
@@ -101,16 +105,23 @@ def test_owners_each_a_label_longer_than_the_one_before():
     took(message(records[:100]))
 
 
-def test_owners_at_5900_places_in_one_large_rdata():
+@pytest.mark.parametrize(("count", "section"), [(1024, 0), (1025, 0), (4000, 0), (1025, 1)])
+def test_owners_at_many_places_in_one_large_rdata(count, section):
     labels = b"\1a" * 120 + b"\0"
     rdata = labels * 60
     at = START + 11
-    records = [rr(b"\0", 16, rdata)]
-    records += [
-        rr(pointer(at + 241 * (i % 60) + 2 * (i // 60 % 100)), 16, b"") for i in range(4000)
+    first = [rr(b"\0", 16, rdata)]
+    records = [
+        rr(pointer(at + 241 * (i % 60) + 2 * (i // 60 % 100)), 16, b"") for i in range(count)
     ]
-    d = took(message(records))
-    assert d.ancount == 0
+    sections = (first + records, []) if section == 0 else (first, records)
+    counts = (1, len(sections[0]), len(sections[1]), 0)
+    wire = header(0, 0x8180, counts) + question() + b"".join(sections[0] + sections[1])
+    d = took(wire, WireError if count > 1024 else None)
+    if count > 1024:
+        assert str(d) == "too many owners"
+    else:
+        assert d.ancount == 0
 
 
 def test_a_long_chain_and_authority_of_as_many_names():
@@ -137,3 +148,16 @@ def test_a_count_of_65535_without_records():
     took(message([], count=65535), WireError)
     wire = header(0, 0x8180, (1, 0, 0, 65535)) + question()
     took(wire + rr(b"\0", 16, b"") * COUNT, WireError)
+
+
+@pytest.mark.parametrize("short", range(0, 260, 13))
+def test_the_last_owner_that_fits_is_told_from_the_first_that_does_not(short):
+    """Where a TTL stands is 16 bits: an owner of 250 octets just under 64 KiB leaves no number."""
+    alias = rr(b"\xc0\x0c", 5, b"\1a" * 125 + b"\0")
+    target = pointer(START + 23)
+    fill = rr(target, 1, b"1234")  # 265 octets without compression
+    pad = rr(b"\xc0\x0c", 46, bytes(short))
+    records = [rr(b"\0", 16, b""), alias, pad, *[fill] * 250]
+    wire = header(0, 0x8180, (1, len(records), 0, 0)) + question() + b"".join(records)
+    with pytest.raises(WireError, match="64 KiB"):
+        digest(ask(), wire)
