@@ -22,6 +22,7 @@ from bench.soak import plan
 from codns.peer.keyfile import generate
 
 ENTRIES: Final = 1_500
+CLIENT_RATE: Final = 50  # a second: nobody here gets there, but all are counted
 SLAVES: Final = (1, 1, 2, 1)
 
 
@@ -39,6 +40,7 @@ class Node:
         self.document |= {
             "slaves": SLAVES[index],
             "cache": {"entries": ENTRIES},
+            "rate_limit": {"queries": CLIENT_RATE},
             "http": {"listen": f"{self.http[0]}:{self.http[1]}"},
         }
         self.write(self.document)

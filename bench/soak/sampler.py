@@ -32,7 +32,7 @@ TABLES: Final = (
     "codns_inflight_lookups", "codns_inflight_requests", "codns_remote_queries_inflight",
     "codns_served_inflight", "codns_served_waiting", "codns_slave_jobs",
     "codns_slave_jobs_waiting", "codns_tcp_connections_open", "codns_http_connections",
-    "codns_peer_seats",
+    "codns_peer_seats", "codns_rate_limit_clients", "codns_backlog_queries",
 )  # fmt: skip
 MEMORY: Final = {"Rss": "rss", "Pss": "pss", "Anonymous": "anon"}
 LAG: Final = "codns_event_loop_lag_seconds"
