@@ -59,6 +59,7 @@ class Helping:
         self.served = dict.fromkeys(SERVED, 0)
         self.refusals = dict.fromkeys(Refusal, 0)
         self._waiting: deque[tuple[float, Lookup]] = deque()  # lookups whose askers give up then
+        self._portions: list[Portions[Asker]] = []  # under way
         self._queue_alarm = Alarm(self._queue_due)
         self._give_up_alarm = Alarm(self._give_up)
 
@@ -132,7 +133,7 @@ class Helping:
         one = partial(self._tell, result, private)
         size = SEALED_SIZE * len(result.body)
         if is_many(len(askers), size):
-            Portions(self._state.timers, askers, size, one).fire(now)
+            Portions(self._state.timers, askers, size, one, self._portions).fire(now)
         else:
             for asker in askers:
                 one(asker, now)
@@ -217,6 +218,14 @@ class Helping:
 
     def _queue_due(self, now: float) -> None:
         self._do(self.serving.handle_timeout(now), now)
+
+    def recount(self) -> None:
+        """Who has a place in the window is counted anew (`core.mending`)."""
+        askers = [asker for _, lookup in self._waiting for asker in lookup.askers or ()]
+        for portions in self._portions:
+            askers += portions.left()
+        self.serving.recount([asker.peer for asker in askers if asker.started])
+        self._portions[:] = [portions for portions in self._portions if portions.left()]
 
     # -- our own state --------------------------------------------------------------------------
 

@@ -4,6 +4,9 @@ A lookup may have 1,024 waiters, each with a question of its own to be answered 
 that one datagram sets off, and with 64 KiB to copy for each, 100 ms. So a portion goes at once and
 the next ones 1 ms later each, between which everything else has its turn. First come, first
 served. So are the 64 peers that may wait for one lookup: what they get is sealed for each.
+
+Who waits for a portion is in no lookup any more, and keeps a place all the same. So whoever hands
+out has a list of what is `under_way`, for `core.mending`.
 """
 
 from collections import deque
@@ -32,11 +35,14 @@ class Portions(Generic[Who]):
         waiters: Iterable[Who],
         size: int,
         deliver: Callable[[Who, float], None],
+        under_way: "list[Portions[Who]]",
     ) -> None:
         self._timers = timers
         self._waiters = deque(waiters)
         self._deliver = deliver
         self._count = max(1, PORTION_SIZE // (ANSWER_SIZE + size))
+        self._under_way = under_way
+        under_way.append(self)
 
     def fire(self, now: float) -> None:
         """The next of them."""
@@ -45,6 +51,12 @@ class Portions(Generic[Who]):
             deliver(waiters.popleft(), now)
         if waiters:
             self._timers.set(self, now + PAUSE_S)
+        else:
+            self._under_way.remove(self)
+
+    def left(self) -> list[Who]:
+        """Return who still waits; nobody does for a portion that will not come."""
+        return list(self._waiters) if self.due != inf else []
 
 
 def is_many(waiters: int, size: int) -> bool:

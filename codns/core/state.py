@@ -1,13 +1,14 @@
 """What the parts of a node share: cache, counters, timers, nameservers, and the effects so far."""
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from codns.core.cache import Cache, Entry, Meta, Origin
 from codns.core.failures import Failures
 from codns.core.jobs import Jobs
 from codns.core.model import Answer, Client, Effect, Note
 from codns.core.nameserver import Nameserver, Upstreams
+from codns.core.portions import Portions
 from codns.core.settings import Settings
 from codns.core.slow_names import KEPT_MAX, Slow
 from codns.core.stats import Stats
@@ -43,6 +44,7 @@ class State:
         "late",
         "out",
         "outstanding",
+        "portions",
         "servers",
         "settings",
         "slow",
@@ -65,6 +67,7 @@ class State:
         self.default = Upstreams([])
         self.zones: dict[bytes, Upstreams] = {}
         self.outstanding = 0
+        self.portions: list[Portions[Any]] = []  # of answers to clients, under way
         self._waiting: dict[bytes, int] = {}
         self._offsets: dict[bytes, bytes] = {}
         self._metas: dict[tuple[int, bool, int, int, bool, Origin], Meta] = {}
