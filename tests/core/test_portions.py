@@ -120,3 +120,13 @@ def test_peers_that_wait_for_one_lookup_are_told_in_portions():
     assert [peer for peer, _ in replies] == peers
     assert [reply.id for _, reply in replies] == list(range(64))
     assert {(reply.status, reply.body) for _, reply in replies} == {(Status.ANSWER, body)}
+
+
+def test_a_lookup_begun_anew_between_two_portions_of_a_failure_is_tried_as_ever():
+    w = World({SERVER: silent})
+    asked(w, 300)
+    w.ask(NAME, at=4.5005, client="late", ident=9999)
+    w.run(9.2)
+    assert list(portions(w)) == [4.5, 4.501, 4.502, 9.0005]
+    again = [at for at, _ in w.asked if at > 4.5]
+    assert again == [4.5005, 4.9005, 6.1005, 7.7005]
