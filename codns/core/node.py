@@ -33,7 +33,7 @@ PURGE_S: Final = 60.0  # how often what is too old even to be stale is removed
 
 
 class _Periodic:
-    """Something done every `interval` seconds."""
+    """Something done every `interval` seconds, also after it went wrong."""
 
     __slots__ = ("_do", "_state", "due", "interval")
 
@@ -44,8 +44,8 @@ class _Periodic:
         self._do = do
 
     def fire(self, now: float) -> None:
-        self._do(now)
         self._state.timers.set(self, now + self.interval)
+        self._do(now)
 
 
 class Node:

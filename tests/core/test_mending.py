@@ -1,5 +1,6 @@
 """A mistake of ours costs the message that met it, and no place among those who wait."""
 
+import math
 import random
 
 import pytest
@@ -9,12 +10,16 @@ from scripted_peers import MET_S, fixed, scripted
 from codns.core import answering
 from codns.core.mending import MEND_S, mend
 from codns.core.messages import Query, Status
-from codns.core.node import Node
+from codns.core.neighbours import Neighbours
+from codns.core.node import PURGE_S, Node, _Periodic
+from codns.core.probe import Prober
+from codns.core.probing import Watch
 from codns.core.remote import REMOTE_TIMEOUT_S
 from codns.core.resolver import Resolver
 from codns.core.serving import WINDOW_START
 from codns.core.settings import PeerSettings, Settings
 from codns.core.state import CLIENTS_MAX_ADDRESS
+from codns.core.timers import AGAIN_S
 
 NAME = "www.name.example"
 
@@ -164,3 +169,32 @@ def test_an_entry_whose_refresh_was_lost_is_refreshed_again(monkeypatch):
     world.ask(NAME, at=96.0)
     world.run(97.0)
     assert [at for at, _ in world.asked] == [0.0, 96.0]
+
+
+def failed(timed, timers, now):
+    """Let its deadline come, and its work fail; return when it comes again."""
+    timers.set(timed, now)
+    with pytest.raises(OopsError):
+        timers.fire(now)
+    return timed.due
+
+
+def test_what_is_done_now_and_then_goes_on_after_a_mistake(monkeypatch):
+    cluster, _ = scripted(answers(0.01), [silent], count=3, settings=fixed(0.05) | {"probe": True})
+    cluster.run(MET_S)
+    now, node = cluster.now, cluster[0].node
+    neighbours, timers = cluster[0].fleet.neighbours, node._state.timers
+    beats = [alarm for alarm in neighbours._beats if alarm.due != math.inf]
+    assert len(beats) == 3
+    probes = [timed for _, _, timed in timers._heap if isinstance(timed, Watch)]
+    monkeypatch.setattr(Neighbours, "_send", broken)
+    monkeypatch.setattr(Neighbours, "_next_to_hear", broken)
+    monkeypatch.setattr(Prober, "handle_timeout", broken)
+    for alarm in beats:
+        assert 0.5 < (failed(alarm, neighbours._timers, now) - now) / neighbours.heartbeat_s < 1.5
+    assert failed(neighbours._scan_alarm, neighbours._timers, now) == now + 1.0
+    monkeypatch.setattr(Neighbours, "handle_timeout", broken)
+    assert failed(cluster[0].fleet.peering._alarm, timers, now) == now + AGAIN_S
+    assert failed(_Periodic(node._state, PURGE_S, broken), timers, now) == now + PURGE_S
+    assert probes
+    assert failed(probes[0], timers, now) == now + AGAIN_S
