@@ -22,6 +22,7 @@ What a TCP exchange says is no measure of the server: its time is two round trip
 without TCP refuses it and is well. For peers nothing of this is done: they ask others too.
 """
 
+from math import inf
 from typing import Final
 
 from codns.core.lookup import Attempt, Lookup
@@ -76,6 +77,14 @@ def release(state: State, server: Nameserver, now: float) -> None:
         if held:
             lookup.retransmit_at = now
             state.timers.set(lookup, now)
+
+
+def removed(state: State, before: dict[str, Nameserver], now: float) -> None:
+    """A reload: what was held back for a server that is gone goes to the others at once."""
+    for address, server in before.items():
+        if address not in state.servers:
+            server.acked = inf
+            release(state, server, now)
 
 
 def left(lookup: Lookup) -> bool:

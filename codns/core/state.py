@@ -75,11 +75,14 @@ class State:
     # -- nameservers ----------------------------------------------------------------------------
 
     def configure(self, settings: Settings) -> list[Nameserver]:
-        """Take new settings; servers that stay keep what is known of them. Returns new ones."""
+        """Take new settings; servers that stay keep what is known of them. Returns new ones.
+
+        What is in flight goes on, with the nameservers that its zone has from now on.
+        """
         known, self.servers = self.servers, {}
         fresh: list[Nameserver] = []
 
-        def upstreams(addresses: tuple[str, ...]) -> Upstreams:
+        def upstreams(addresses: tuple[str, ...], changed: Upstreams | None) -> Upstreams:
             servers = []
             for address in addresses:
                 server = self.servers.get(address) or known.get(address)
@@ -88,7 +91,10 @@ class State:
                     fresh.append(server)
                 self.servers[address] = server
                 servers.append(server)
-            return Upstreams(servers)
+            if changed is None:
+                return Upstreams(servers)
+            changed.servers, changed.side = servers, None
+            return changed
 
         if (settings.nameservers, settings.zones) != (
             self.settings.nameservers,
@@ -96,8 +102,10 @@ class State:
         ):
             self.failures.clear()  # they were the old ones' failures
         self.settings = settings
-        self.default = upstreams(settings.nameservers)
-        self.zones = {name: upstreams(z.nameservers) for name, z in settings.zones.items()}
+        self.default = upstreams(settings.nameservers, self.default)
+        zones, self.zones = self.zones, {}
+        for name, zone in settings.zones.items():
+            self.zones[name] = upstreams(zone.nameservers, zones.get(name))
         self.cache.configure(
             entries=settings.cache_entries,
             stale_s=settings.cache_stale_s,

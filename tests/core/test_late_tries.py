@@ -207,7 +207,7 @@ def moody(rng):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_every_lookup_ends_in_time_whatever_its_nameservers_do(seed):
-    """Also where one of them leaves the configuration while tries at it are held back."""
+    """Also where one of them leaves the configuration meanwhile."""
     rng = Random(seed)
     servers = {f"192.0.2.{number}#53": moody(rng) for number in range(1, 2 + seed % 3)}
     world = World(servers)
@@ -223,3 +223,24 @@ def test_every_lookup_ends_in_time_whatever_its_nameservers_do(seed):
     assert len({got.rcode for got in world.got}) == 2
     assert not world.node._resolver.lookups
     assert world.node.outstanding == 0
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_lookup_goes_on_with_the_nameservers_of_a_reload(tries):
+    """What is held back, or due, goes to the new ones; who joins it gets their answer too."""
+    world = met(silent)
+    world.servers["192.0.2.2#53"] = answers(0.004)
+    world.ask("www.example", at=10.0, client="a")
+    changed = replace(world.configured, nameservers=("192.0.2.2#53",))
+    world.at(10.02 if tries == 1 else 10.5, lambda: world.node.configure(changed, world.now))
+    world.ask("www.example", at=10.6 if tries == 2 else 10.03, client="b")
+    world.run(20.0)
+    assert [at for at in tries_at(world, ONE) if at >= 10] == [10.0, 10.05][:tries]
+    got = {got.client: (got.at, got.rcode) for got in world.got if got.at > 10}
+    at = 10.054 if tries == 1 else 10.504
+    assert got["a"] == (at, "NOERROR")
+    assert got["b"] == (at if tries == 1 else 10.6, "NOERROR")
+
+
+def tries_at(world, server):
+    return [at for at, asked, name in world.jobs if asked == server and name == "www.example A"]
