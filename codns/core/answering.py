@@ -31,7 +31,7 @@ def give(
     state.stats.rcodes[source][said[0] & const.RCODE] += len(waiters)
     if is_many(len(waiters), len(body)):
         one = partial(_give, state, said, body, source)
-        Portions(state.timers, waiters.values(), len(body), one, state.portions).fire(now)
+        Portions(state.timers, waiters.values(), len(body), one, state.portions).begin(now)
     else:
         for waiter in waiters.values():
             _give(state, said, body, source, waiter, now)
@@ -90,7 +90,7 @@ def _to_all(
 ) -> None:
     """Let everybody who waits have an answer of `size` octets: at once, if they are not many."""
     if is_many(len(waiters), size):
-        Portions(state.timers, waiters.values(), size, deliver, state.portions).fire(now)
+        Portions(state.timers, waiters.values(), size, deliver, state.portions).begin(now)
     else:
         for waiter in waiters.values():
             deliver(waiter, now)

@@ -55,9 +55,7 @@ def mend(resolver: Resolver) -> int:
                 del attempts[ident]
                 attempt.race.attempts.pop(ident, None)
     waiters = [w for lookup in resolver.lookups.values() for w in lookup.waiters.values()]
-    for portions in state.portions:
-        waiters += portions.left()
-    state.portions[:] = [portions for portions in state.portions if portions.left()]
+    waiters += state.portions.left()
     state.recount([waiter.client for waiter in waiters])
     if resolver.helping is not None:
         resolver.helping.recount()

@@ -8,7 +8,7 @@ from codns.core.failures import Failures
 from codns.core.jobs import Jobs
 from codns.core.model import Answer, Client, Effect, Note
 from codns.core.nameserver import Nameserver, Upstreams
-from codns.core.portions import Portions
+from codns.core.portions import Turns
 from codns.core.settings import Settings
 from codns.core.slow_names import KEPT_MAX, Slow
 from codns.core.stats import Stats
@@ -67,7 +67,7 @@ class State:
         self.default = Upstreams([])
         self.zones: dict[bytes, Upstreams] = {}
         self.outstanding = 0
-        self.portions: list[Portions[Any]] = []  # of answers to clients, under way
+        self.portions: Turns[Any] = Turns()  # of answers to clients
         self._waiting: dict[bytes, int] = {}
         self._offsets: dict[bytes, bytes] = {}
         self._metas: dict[tuple[int, bool, int, int, bool, Origin], Meta] = {}

@@ -110,7 +110,7 @@ def test_who_is_answered_in_portions_waits_until_it_is_that_turn():
     assert len(world.got) == 300
     assert world.node.outstanding == 0
     assert not world.node._state._waiting
-    assert not world.node._state.portions
+    assert not world.node._state.portions.under_way
 
 
 def test_a_portion_that_met_a_mistake_gives_its_places_back(monkeypatch):
@@ -125,7 +125,7 @@ def test_a_portion_that_met_a_mistake_gives_its_places_back(monkeypatch):
     assert world.node.outstanding > 0
     mend(world.node._resolver)
     assert world.node.outstanding == 0
-    assert not world.node._state.portions
+    assert not world.node._state.portions.under_way
 
 
 @pytest.mark.parametrize("where", ["_made", "_try"])
