@@ -31,7 +31,7 @@ def give(
     state.stats.rcodes[source][said[0] & const.RCODE] += len(waiters)
     if is_many(len(waiters), len(body)):
         one = partial(_give, state, said, body, source)
-        Portions(state.timers, waiters.values(), len(body), one).fire(now)
+        Portions(state.timers, waiters.values(), len(body), one, state.portions).begin(now)
     else:
         for waiter in waiters.values():
             _give(state, said, body, source, waiter, now)
@@ -78,11 +78,7 @@ def give_stale(state: State, lookup: Lookup, now: float) -> None:
 def give_error(state: State, lookup: Lookup, rcode: int, now: float) -> None:
     """Nothing will come: everybody who waits is told."""
     _note_slow(state, lookup, "error", now)
-
-    def deliver(waiter: Waiter, now: float) -> None:
-        _deliver_error(state, lookup, waiter, rcode, now)
-
-    _to_all(state, lookup.waiters, 0, deliver, now)
+    _errors(state, lookup, lookup.waiters, rcode, now)
 
 
 def _to_all(
@@ -94,7 +90,7 @@ def _to_all(
 ) -> None:
     """Let everybody who waits have an answer of `size` octets: at once, if they are not many."""
     if is_many(len(waiters), size):
-        Portions(state.timers, waiters.values(), size, deliver).fire(now)
+        Portions(state.timers, waiters.values(), size, deliver, state.portions).begin(now)
     else:
         for waiter in waiters.values():
             deliver(waiter, now)
@@ -114,15 +110,17 @@ def expire(state: State, lookup: Lookup, deadline_s: float, now: float) -> None:
     _note_slow(state, lookup, "error", now)
     for key in over:
         del waiters[key]
-
-    def deliver(waiter: Waiter, now: float) -> None:
-        _deliver_error(state, lookup, waiter, const.SERVFAIL, now, deadline=True)
-
-    _to_all(state, over, 0, deliver, now)
+    _errors(state, lookup, over, const.SERVFAIL, now, deadline=True)
 
 
-def _deliver_error(
-    state: State, lookup: Lookup, waiter: Waiter, rcode: int, now: float, *, deadline: bool = False
+def _errors(
+    state: State,
+    lookup: Lookup,
+    waiters: dict[tuple[object, int, bytes], Waiter],
+    rcode: int,
+    now: float,
+    *,
+    deadline: bool = False,
 ) -> None:
     ede: int | None = None
     if lookup.cached_failure:
@@ -131,8 +129,13 @@ def _deliver_error(
         ede = const.EDE_OTHER
     elif lookup.failure is None or deadline:
         ede = const.EDE_NETWORK_ERROR if lookup.refused else const.EDE_NO_REACHABLE_AUTHORITY
-    lookup.answered = True
-    _deliver(state, waiter, state.error(waiter.query, rcode, ede), "error", now)
+    # Now, not with each portion: until the last of them the lookup may have begun anew
+    lookup.answered = lookup.answered or bool(waiters)
+
+    def deliver(waiter: Waiter, now: float) -> None:
+        _deliver(state, waiter, state.error(waiter.query, rcode, ede), "error", now)
+
+    _to_all(state, waiters, 0, deliver, now)
 
 
 def _deliver(state: State, waiter: Waiter, wire: bytes, source: Source, now: float) -> None:

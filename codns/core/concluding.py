@@ -95,9 +95,8 @@ def _store(resolver: "Resolver", lookup: Lookup, result: Result, now: float) -> 
         resolver.state.failures.forget(lookup.key)
     if lookup.stale is not None:
         lookup.stale.refreshing = False
-    if (
-        entry is None and lookup.cacheable
-    ):  # what is not kept takes the place of others all the same
+    if entry is None and lookup.cacheable:
+        # What is not kept takes the place of others all the same
         cache = resolver.state.cache
         if lookup.stale is not None:
             cache.drop(lookup.stale)

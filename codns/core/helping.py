@@ -23,7 +23,7 @@ from codns.core.lookup import Lookup
 from codns.core.messages import Query, QueryReply, Status
 from codns.core.model import SendPeer
 from codns.core.neighbour_returns import Alarm
-from codns.core.portions import SEALED_SIZE, Portions, is_many
+from codns.core.portions import SEALED_SIZE, Portions, Turns, is_many
 from codns.core.remote import REMOTE_TIMEOUT_S
 from codns.core.resolver import LOOKUPS_MAX, Resolver
 from codns.core.serving import Busy, Refusal, Serving, Start
@@ -59,6 +59,7 @@ class Helping:
         self.served = dict.fromkeys(SERVED, 0)
         self.refusals = dict.fromkeys(Refusal, 0)
         self._waiting: deque[tuple[float, Lookup]] = deque()  # lookups whose askers give up then
+        self._portions: Turns[Asker] = Turns()
         self._queue_alarm = Alarm(self._queue_due)
         self._give_up_alarm = Alarm(self._give_up)
 
@@ -132,7 +133,7 @@ class Helping:
         one = partial(self._tell, result, private)
         size = SEALED_SIZE * len(result.body)
         if is_many(len(askers), size):
-            Portions(self._state.timers, askers, size, one).fire(now)
+            Portions(self._state.timers, askers, size, one, self._portions).begin(now)
         else:
             for asker in askers:
                 one(asker, now)
@@ -217,6 +218,12 @@ class Helping:
 
     def _queue_due(self, now: float) -> None:
         self._do(self.serving.handle_timeout(now), now)
+
+    def recount(self) -> None:
+        """Who has a place in the window is counted anew (`core.mending`)."""
+        askers = [asker for _, lookup in self._waiting for asker in lookup.askers or ()]
+        askers += self._portions.left()
+        self.serving.recount([asker.peer for asker in askers if asker.started])
 
     # -- our own state --------------------------------------------------------------------------
 

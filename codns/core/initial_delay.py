@@ -42,6 +42,7 @@ from the cache. `begin` and `end` enclose the local attempt; `remote_won` or `lo
 the race went. A lookup nobody answered tells nothing.
 """
 
+from bisect import bisect_right
 from itertools import islice
 from typing import ClassVar, Final
 
@@ -61,6 +62,7 @@ DELAY_FIRST_S: Final = 0.050  # RULES 5.5
 SPENT: Final = 0.8  # of the budget's share: the rest is for bursts (bench/SIMULATIONS.md)
 UNFINISHED_PART: Final = 4  # one unfinished miss in so many finished ones counts: see above
 OPEN_MAX: Final = 16_384  # misses in flight that are watched: as many as there are lookups
+OPEN_S: Final = 15.0  # a lookup lives 10 s (RULES 4.2): later ends a mistake of ours took
 REFRESH_AFTER: Final = 64  # samples: a quarter of the window, so that a sort is 0.5 us a lookup
 REFRESH_S: Final = 0.050  # or so much time: a quarter of the longest delay
 
@@ -209,7 +211,7 @@ class Adaptive(InitialDelay):
         self._changes = 0  # samples since `_refresh`
         self._refreshed = float("-inf")
         self._samples = 0
-        self._above = 0.0  # s: of the samples, above the delay
+        self._above = 0.0  # share of the samples that took longer: s, bar the bounds
         self._median = 0.0
         self._delay = self._clamped(DELAY_FIRST_S)
 
@@ -260,13 +262,15 @@ class Adaptive(InitialDelay):
     def _refresh(self, now: float) -> None:
         self._changes = 0
         self._refreshed = now
-        budget = self._budget
-        self._above = min(SPENT * budget.share / (1.0 - budget.pays(now)), 1.0)
+        unfinished = self._open
+        while unfinished and now > next(iter(unfinished.values())) + OPEN_S:
+            del unfinished[next(iter(unfinished))]
+        above = min(SPENT * self._budget.share / (1.0 - self._pays(now)), 1.0)
         times = sorted(self._times)
         limit = len(times) // UNFINISHED_PART
         if limit:
-            known = _quantile(times, self._above)
-            for begun in islice(self._open.values(), limit):
+            known = _quantile(times, above)
+            for begun in islice(unfinished.values(), limit):
                 if now - begun <= known:
                     break
                 times.append(now - begun)
@@ -276,8 +280,12 @@ class Adaptive(InitialDelay):
             self._median = _quantile(times, 0.5)
         wanted = DELAY_FIRST_S
         if self._samples >= SAMPLES_MIN:
-            wanted = _quantile(times, self._above)
+            wanted = _quantile(times, above)
         self._delay = self._clamped(wanted)
+        self._above = 1.0 - bisect_right(times, self._delay) / max(len(times), 1)
+
+    def _pays(self, now: float) -> float:
+        return self._budget.pays(now)
 
     def _clamped(self, delay: float) -> float:
         return min(max(delay, self._delay_min), self._delay_max)
@@ -289,6 +297,10 @@ class Shadow(Adaptive):
     __slots__ = ()
     name = "shadow"
     sends = False
+
+    def _pays(self, now: float) -> float:
+        _ = now
+        return 0.0
 
 
 def make(

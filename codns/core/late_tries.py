@@ -12,9 +12,9 @@ that repeats another to the same server waits:
      1.8 s. If it answered others that came later, this packet was lost or this name is slow, and
      nothing is held back.
   2. Any, if there is neither that evidence nor a token: until there is evidence, or 1.6 s.
-  3. After that one more goes over TCP, 3.2 s after the beginning, whose own retransmissions reach
-     to the end of the client's patience. At most 64 are in flight: a dead server would otherwise
-     be owed a connection for each lookup.
+  3. After that one more goes over TCP, 3.2 s after the beginning or when the last try's timeout is
+     over, if that is later; its own retransmissions reach to the end of the client's patience. At
+     most 64 are in flight: a dead server would otherwise be owed a connection for each lookup.
   4. At 1.6 and at 3.2 s it takes a token if the server has answered meanwhile, but only what is
      older: it is behind. A tenth more, not three times as much, and it comes out of that.
 
@@ -22,6 +22,7 @@ What a TCP exchange says is no measure of the server: its time is two round trip
 without TCP refuses it and is well. For peers nothing of this is done: they ask others too.
 """
 
+from math import inf
 from typing import Final
 
 from codns.core.lookup import Attempt, Lookup
@@ -76,6 +77,14 @@ def release(state: State, server: Nameserver, now: float) -> None:
         if held:
             lookup.retransmit_at = now
             state.timers.set(lookup, now)
+
+
+def removed(state: State, before: dict[str, Nameserver], now: float) -> None:
+    """A reload: what was held back for a server that is gone goes to the others at once."""
+    for address, server in before.items():
+        if address not in state.servers:
+            server.acked = inf
+            release(state, server, now)
 
 
 def left(lookup: Lookup) -> bool:

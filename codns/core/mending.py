@@ -7,11 +7,11 @@ with the same question. So, within a second of such an exception:
 
   1. a lookup that waits for no time is in nobody's hands any more: it leaves its table unanswered
   2. attempts at peers whose race waits for no time are forgotten with it
-  3. who waits is counted anew from the lookups that are left
+  3. who waits is counted anew from the lookups that are left and the portions under way; so is
+     who has a place in the window for peers, which would be smaller for ever
 
 A walk through the tables takes some milliseconds when they are full, so there is one a second at
-the most, whoever can repeat the mistake. Nothing is answered here:
-that may be what went wrong.
+the most, whoever can repeat the mistake. Nothing is answered here: that may be what went wrong.
 """
 
 from math import inf
@@ -44,6 +44,8 @@ def mend(resolver: Resolver) -> int:
             if lookup.closed or lookup.due == inf:
                 lookup.closed = True
                 lookup.waiters.clear()
+                if lookup.stale is not None:
+                    lookup.stale.refreshing = False
                 del table[key]
                 lost += 1
     if resolver.fleet is not None:
@@ -53,5 +55,8 @@ def mend(resolver: Resolver) -> int:
                 del attempts[ident]
                 attempt.race.attempts.pop(ident, None)
     waiters = [w for lookup in resolver.lookups.values() for w in lookup.waiters.values()]
+    waiters += state.portions.left()
     state.recount([waiter.client for waiter in waiters])
+    if resolver.helping is not None:
+        resolver.helping.recount()
     return lost

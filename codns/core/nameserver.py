@@ -41,9 +41,7 @@ RTO_MIN_S: Final = 0.050
 RTO_MAX_S: Final = 1.6
 RTO_FIRST_S: Final = 0.400  # before any sample: unbound starts at 376 ms
 DOWN_AFTER: Final = 3  # unanswered tries running: one may be a lost packet, two a burst
-REPEATS_SHARE: Final = (
-    0.1  # of first tries: 5 % of lost packets, twice; 75 % of load stays under 1
-)
+REPEATS_SHARE: Final = 0.1  # of first tries: twice what 5 % of lost packets take
 REPEATS_MAX: Final = 20.0  # a second of loss at 20 lookups a second
 POSTPONED_MAX: Final = 8_192  # as many as clients may wait (RULES 4.1)
 TRIES_MAX: Final = 3  # a server and lookup: RFC 9520 3.1, at most two retries

@@ -264,8 +264,10 @@ class Neighbours:
     def _beat_due(self, slot: int, now: float) -> None:
         peer = self._slots[slot]
         if peer is not None:
-            self._send(peer, now)
-            self._timers.set(self._beats[slot], self._next_beat(slot, now))
+            try:
+                self._send(peer, now)
+            finally:
+                self._timers.set(self._beats[slot], self._next_beat(slot, now))
 
     def _next_beat(self, slot: int, now: float) -> float:
         """Return the turn of `slot` nearest to one interval from now: not under half of one."""
@@ -277,10 +279,12 @@ class Neighbours:
             return
         if not self._scan.fast:
             self._settled = True
-        peer = self._next_to_hear(now)
-        if peer is not None:
-            self._send(peer, now)
-        self._timers.set(self._scan_alarm, now + self._scan.pace_s)
+        try:
+            peer = self._next_to_hear(now)
+            if peer is not None:
+                self._send(peer, now)
+        finally:
+            self._timers.set(self._scan_alarm, now + self._scan.pace_s)
 
     def _next_to_hear(self, now: float) -> Peer | None:
         """Return the next of the list, or of the reserve: in a long list they take turns.

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from typing import Final
 
-from codns.core import cache_view, report
+from codns.core import cache_view, late_tries, report
 from codns.core.fleet import Fleet
 from codns.core.helping import Helping
 from codns.core.loopcheck import LoopCheck
@@ -33,7 +33,7 @@ PURGE_S: Final = 60.0  # how often what is too old even to be stale is removed
 
 
 class _Periodic:
-    """Something done every `interval` seconds."""
+    """Something done every `interval` seconds, also after it went wrong."""
 
     __slots__ = ("_do", "_state", "due", "interval")
 
@@ -44,8 +44,8 @@ class _Periodic:
         self._do = do
 
     def fire(self, now: float) -> None:
-        self._do(now)
         self._state.timers.set(self, now + self.interval)
+        self._do(now)
 
 
 class Node:
@@ -177,11 +177,13 @@ class Node:
 
     def configure(self, settings: Settings, now: float) -> list[Effect]:
         """Take new settings: what is in flight goes on, the cache stays."""
+        before = self._state.servers
         fresh = self._state.configure(settings)
         if self._fleet is not None:
             self._fleet.configure(settings, now)
         self._probing.configure(now)
         self._loops.check(fresh, now)
+        late_tries.removed(self._state, before, now)
         return self._take(now)
 
     def start(self, now: float) -> list[Effect]:

@@ -23,6 +23,7 @@ from codns.core.neighbours import Effect, Neighbours, PeerDown, PeerUp, SendHear
 from codns.core.peer_state import Health
 from codns.core.settings import PeerSettings, Settings
 from codns.core.state import State
+from codns.core.timers import AGAIN_S
 
 
 class Peering:
@@ -93,6 +94,7 @@ class Peering:
         self._do(self.neighbours.full(peer, now), now)
 
     def _due(self, now: float) -> None:
+        self._state.timers.set(self._alarm, now + AGAIN_S)
         self._do(self.neighbours.handle_timeout(now), now)
 
     def _do(self, effects: list[Effect], now: float) -> None:

@@ -19,6 +19,7 @@ from codns.core.model import SendJob
 from codns.core.nameserver import Nameserver
 from codns.core.probe import TTL_LEFT_MIN_S, Prober, Question
 from codns.core.state import State
+from codns.core.timers import AGAIN_S
 from codns.wire.batch import Result
 from codns.wire.build import upstream_query
 
@@ -82,6 +83,7 @@ class Watch:
 
     def fire(self, now: float) -> None:
         """A probe, or the verdict on one, is due."""
+        self._state.timers.set(self, now + AGAIN_S)
         if self._key:
             self.prober.learn(*split_key(self._key), self._ttl, self._answered)
             self._key = b""

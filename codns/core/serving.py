@@ -170,6 +170,13 @@ class Serving(Generic[Query]):
                 self.window = min(self.window + 1, WINDOW_MAX)
         return self._pump()
 
+    def recount(self, peers: list[str]) -> None:
+        """These are all that are in service, by who asked (`core.mending`)."""
+        self._serving = {}
+        for peer in peers:
+            self._serving[peer] = self._serving.get(peer, 0) + 1
+        self.in_service = len(peers)
+
     def local_time(self, elapsed_s: float, now: float) -> None:
         """One of our own clients' exchanges took this long."""
         if self._typical.sample(elapsed_s, now):

@@ -1,13 +1,14 @@
 """What the parts of a node share: cache, counters, timers, nameservers, and the effects so far."""
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from codns.core.cache import Cache, Entry, Meta, Origin
 from codns.core.failures import Failures
 from codns.core.jobs import Jobs
 from codns.core.model import Answer, Client, Effect, Note
 from codns.core.nameserver import Nameserver, Upstreams
+from codns.core.portions import Turns
 from codns.core.settings import Settings
 from codns.core.slow_names import KEPT_MAX, Slow
 from codns.core.stats import Stats
@@ -43,6 +44,7 @@ class State:
         "late",
         "out",
         "outstanding",
+        "portions",
         "servers",
         "settings",
         "slow",
@@ -65,6 +67,7 @@ class State:
         self.default = Upstreams([])
         self.zones: dict[bytes, Upstreams] = {}
         self.outstanding = 0
+        self.portions: Turns[Any] = Turns()  # of answers to clients
         self._waiting: dict[bytes, int] = {}
         self._offsets: dict[bytes, bytes] = {}
         self._metas: dict[tuple[int, bool, int, int, bool, Origin], Meta] = {}
@@ -72,11 +75,14 @@ class State:
     # -- nameservers ----------------------------------------------------------------------------
 
     def configure(self, settings: Settings) -> list[Nameserver]:
-        """Take new settings; servers that stay keep what is known of them. Returns new ones."""
+        """Take new settings; servers that stay keep what is known of them. Returns new ones.
+
+        What is in flight goes on, with the nameservers that its zone has from now on.
+        """
         known, self.servers = self.servers, {}
         fresh: list[Nameserver] = []
 
-        def upstreams(addresses: tuple[str, ...]) -> Upstreams:
+        def upstreams(addresses: tuple[str, ...], changed: Upstreams | None) -> Upstreams:
             servers = []
             for address in addresses:
                 server = self.servers.get(address) or known.get(address)
@@ -85,7 +91,10 @@ class State:
                     fresh.append(server)
                 self.servers[address] = server
                 servers.append(server)
-            return Upstreams(servers)
+            if changed is None:
+                return Upstreams(servers)
+            changed.servers, changed.side = servers, None
+            return changed
 
         if (settings.nameservers, settings.zones) != (
             self.settings.nameservers,
@@ -93,8 +102,10 @@ class State:
         ):
             self.failures.clear()  # they were the old ones' failures
         self.settings = settings
-        self.default = upstreams(settings.nameservers)
-        self.zones = {name: upstreams(z.nameservers) for name, z in settings.zones.items()}
+        self.default = upstreams(settings.nameservers, self.default)
+        zones, self.zones = self.zones, {}
+        for name, zone in settings.zones.items():
+            self.zones[name] = upstreams(zone.nameservers, zones.get(name))
         self.cache.configure(
             entries=settings.cache_entries,
             stale_s=settings.cache_stale_s,

@@ -6,11 +6,17 @@ lookup (set once, answered long before) costs one push and one pop, and no searc
 
 Order is by (time, sequence): two deadlines at the same instant fire in the order they were set,
 whatever the hash seed (DESIGN 8).
+
+What is done again and again sets its next deadline whatever happens meanwhile: an exception (a
+mistake of ours) costs one turn then, not all that follow. Where that time cannot be told, it is
+`AGAIN_S`.
 """
 
 from heapq import heappop, heappush
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
+
+AGAIN_S: Final = 1.0  # a turn that fails each time costs a log line a second, not a core
 
 
 class Timed(Protocol):

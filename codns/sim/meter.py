@@ -11,7 +11,7 @@ count once, and what is behind the end of the measurement does not count.
 """
 
 from array import array
-from collections import deque
+from bisect import bisect_right
 from math import inf
 from typing import Final
 
@@ -27,57 +27,39 @@ _GOOD: Final = (const.NOERROR, const.NXDOMAIN)
 class Node:
     """One node's figures."""
 
-    __slots__ = (
-        "_answers", "_down_until", "_end", "_failures", "down_s", "failed", "hits", "times",
-    )  # fmt: skip
+    __slots__ = ("_answers", "_end", "_failures", "down_s", "hits", "times")
 
     def __init__(self, end: float = inf) -> None:
         self._end = end
         self.times = array("d")  # of misses in seconds, failed ones too
         self.hits = 0
-        self.failed = 0
-        self.down_s = 0.0
-        self._answers: deque[float] = deque()  # of the last 5 s
-        self._failures: list[float] = []  # arrivals of failed ones that may still be in a period
-        self._down_until = -inf
+        self.down_s = 0.0  # after `finish`
+        self._answers = array("d")  # good ones: when
+        self._failures = array("d")  # arrivals of lookups that failed
+
+    @property
+    def failed(self) -> int:
+        """How many lookups have failed."""
+        return len(self._failures)
 
     def good(self, now: float) -> None:
-        """A good answer, not from the cache."""
-        answers = self._answers
-        answers.append(now)
-        while answers[0] < now - PERIOD_S:
-            answers.popleft()
-        if self._failures:
-            self._settle(now)
+        """A good answer, not from the cache. `now` never goes back."""
+        self._answers.append(now)
 
-    def bad(self, arrived: float, now: float) -> None:
-        """A lookup that arrived then has failed now."""
-        self.failed += 1
-        for answered in self._answers:
-            if answered > arrived:
-                self._down(arrived, min(answered, arrived + PERIOD_S))
-                return
+    def bad(self, arrived: float) -> None:
+        """A lookup that arrived then has failed; a stub of 2004 says so 10 s later and more."""
         self._failures.append(arrived)
-        self._settle(now, answered=False)
 
     def finish(self, now: float) -> None:
-        """Nothing more comes."""
-        self._settle(now, answered=False, over=True)
-
-    def _settle(self, now: float, *, answered: bool = True, over: bool = False) -> None:
-        open_ones = []
-        for arrived in self._failures:
-            if answered or over or now >= arrived + PERIOD_S:
-                self._down(arrived, min(now, arrived + PERIOD_S))
-            else:
-                open_ones.append(arrived)
-        self._failures = open_ones
-
-    def _down(self, since: float, until: float) -> None:
-        since, until = max(since, self._down_until), min(until, self._end)
-        if until > since:
-            self.down_s += until - since
-            self._down_until = until
+        """Nothing more comes: put the periods together."""
+        answers, last = self._answers, -inf
+        for arrived in sorted(self._failures):
+            at = bisect_right(answers, arrived)
+            answered = answers[at] if at < len(answers) else now
+            since, until = max(arrived, last), min(answered, arrived + PERIOD_S, self._end)
+            if until > since:
+                self.down_s += until - since
+                last = until
 
 
 class Meter:
@@ -104,7 +86,7 @@ class Meter:
         if ask.rcode in _GOOD and took <= PERIOD_S:
             node.good(ask.answered_at)
         else:
-            node.bad(arrived, ask.answered_at)
+            node.bad(arrived)
 
     def finish(self, now: float) -> None:
         """The simulation is over."""

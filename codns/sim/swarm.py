@@ -14,7 +14,7 @@ from codns.sim.host import Ask
 from codns.sim.load import checked
 from codns.sim.meter import PERIOD_S
 from codns.sim.scenario import Scenario
-from codns.sim.simulation import LAST_S, Simulation
+from codns.sim.simulation import Simulation
 
 HEALED_S: Final = 15.0
 SETTLED_S: Final = 75.0  # a peer that is down is tried again after 60 s at most (RULES 7.2)
@@ -107,11 +107,12 @@ def run(seed: int) -> Simulation:
         server.heal()
     zone = _fine_zone(simulation)
     asks: list[Ask] = []
-    end = HEALED_S + SETTLED_S
+    now = cluster.now
+    end = now + SETTLED_S
     for host in cluster.hosts:
         # Without probes only clients' lookups show that a nameserver is well again
         for number in range(int(SETTLED_S) if simulation.scenario.probe == "off" else 0):
-            at = HEALED_S + LAST_S + number + host.index / len(cluster)
+            at = now + number + host.index / len(cluster)
             cluster.ask(host.index, f"settling{number}.n{host.index}.z{zone}.example", at=at)
         end += SPACED_S
         asks.append(cluster.ask(host.index, f"healed{host.index}.z{zone}.example", at=end))

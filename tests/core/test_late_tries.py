@@ -1,10 +1,15 @@
 """The last tries of a lookup whose nameserver is silent to everybody (`core.late_tries`)."""
 
+from dataclasses import replace
+from random import Random
+
 import pytest
-from node_world import World, answers, silent, unreachable, until
+from node_world import World, answers, failing, silent, unreachable, until
 
 from codns.core import late_tries
 from codns.core.nameserver import REPEATS_MAX, REPEATS_SHARE, Nameserver
+from codns.core.resolver import DEADLINE_S
+from codns.wire.outcome import Outcome
 
 ONE = "192.0.2.1#53"
 
@@ -188,3 +193,54 @@ def test_who_waited_before_it_began_anew_keeps_the_own_deadline():
     world.ask("www.example", at=14.2, client="b")
     world.run(20.0)
     assert [(got.client, got.at) for got in world.got if got.at > 10] == [("a", 14.5), ("b", 18.7)]
+
+
+def moody(rng):
+    """A nameserver that does something else every few seconds."""
+    kinds = (
+        answers(0.01), answers(1.5), answers(6.0), silent, failing(0.3), unreachable(),
+        lambda query, now: (0.2, Outcome.TRUNCATED), lambda query, now: (0.0, Outcome.OVERLOAD),
+    )  # fmt: skip
+    moods = [[rng.choice(kinds) for _ in range(rng.choice((1, 1, 3)))] for _ in range(20)]
+    return lambda query, now: rng.choice(moods[min(int(now / 2), 19)])(query, now)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_lookup_ends_in_time_whatever_its_nameservers_do(seed):
+    """Also where one of them leaves the configuration meanwhile."""
+    rng = Random(seed)
+    servers = {f"192.0.2.{number}#53": moody(rng) for number in range(1, 2 + seed % 3)}
+    world = World(servers)
+    for number in range(600):
+        name = f"n{rng.randrange(400)}.d{number % 5}.example"
+        world.ask(name, at=number / 20, client=str(number))
+    if len(servers) > 1:
+        fewer = replace(world.configured, nameservers=tuple(servers)[1:])
+        world.at(15.0, lambda: world.node.configure(fewer, world.now))
+    world.run(60.0)
+    assert sorted(int(got.client) for got in world.got) == list(range(600))
+    assert max(got.at - int(got.client) / 20 for got in world.got) <= DEADLINE_S + 1e-5
+    assert len({got.rcode for got in world.got}) == 2
+    assert not world.node._resolver.lookups
+    assert world.node.outstanding == 0
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_lookup_goes_on_with_the_nameservers_of_a_reload(tries):
+    """What is held back, or due, goes to the new ones; who joins it gets their answer too."""
+    world = met(silent)
+    world.servers["192.0.2.2#53"] = answers(0.004)
+    world.ask("www.example", at=10.0, client="a")
+    changed = replace(world.configured, nameservers=("192.0.2.2#53",))
+    world.at(10.02 if tries == 1 else 10.5, lambda: world.node.configure(changed, world.now))
+    world.ask("www.example", at=10.6 if tries == 2 else 10.03, client="b")
+    world.run(20.0)
+    assert [at for at in tries_at(world, ONE) if at >= 10] == [10.0, 10.05][:tries]
+    got = {got.client: (got.at, got.rcode) for got in world.got if got.at > 10}
+    at = 10.054 if tries == 1 else 10.504
+    assert got["a"] == (at, "NOERROR")
+    assert got["b"] == (at if tries == 1 else 10.6, "NOERROR")
+
+
+def tries_at(world, server):
+    return [at for at, asked, name in world.jobs if asked == server and name == "www.example A"]

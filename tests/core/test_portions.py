@@ -120,3 +120,26 @@ def test_peers_that_wait_for_one_lookup_are_told_in_portions():
     assert [peer for peer, _ in replies] == peers
     assert [reply.id for _, reply in replies] == list(range(64))
     assert {(reply.status, reply.body) for _, reply in replies} == {(Status.ANSWER, body)}
+
+
+def test_a_lookup_begun_anew_between_two_portions_of_a_failure_is_tried_as_ever():
+    w = World({SERVER: silent})
+    asked(w, 300)
+    w.ask(NAME, at=4.5005, client="late", ident=9999)
+    w.run(9.2)
+    assert list(portions(w)) == [4.5, 4.501, 4.502, 9.0005]
+    again = [at for at, _ in w.asked if at > 4.5]
+    assert again == [4.5005, 4.9005, 6.1005, 7.7005]
+
+
+def test_of_many_crowds_too_there_is_a_portion_a_millisecond():
+    w = World({SERVER: answers(0.01)})
+    for crowd in range(20):
+        for ident in range(1, 201):
+            w.ask(f"n{crowd}.example", at=0.0, client=f"c{crowd}", ident=ident)
+    w.run(1.0)
+    counts = list(portions(w).items())
+    assert max(count for _, count in counts) == FEW
+    assert [at for at, _ in counts] == [round(0.01 + PAUSE_S * turn, 6) for turn in range(40)]
+    assert len(w.got) == 4_000
+    assert w.node.outstanding == 0

@@ -52,6 +52,18 @@ class TestReport:
         assert len(set(lookups)) == 1
         assert lookups[0] == pytest.approx(8 * 70 * 2, rel=0.15)
 
+    def test_who_asked_last_is_counted_whatever_the_stub_has_to_ask(self):
+        scenario = """
+            duration: 20s
+            warm_up: 1s
+            sites: {deaf: {count: 2, nameservers: [deaf, deaf, deaf]}}
+            nameservers: {deaf: {loss: 100%}}
+            workload: {rate: 2}
+        """
+        by_policy = [report(simulated(scenario, policy)) for policy in ("stub", "off")]
+        lookups = [values["groups"]["all"]["lookups"] for values in by_policy]
+        assert lookups[0] == lookups[1] > 0
+
     def test_groups_add_up(self, by_policy):
         groups = by_policy["adaptive"]["groups"]
         for key in ("lookups", "misses", "nodes"):
