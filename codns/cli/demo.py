@@ -75,7 +75,7 @@ def demo(context: click.Context, seconds: float) -> None:
             player.play()
         finally:
             for number in _ENDS:
-                signal.signal(number, signal.SIG_IGN)  # it is ending; half of that is worse
+                signal.signal(number, _unheard)  # it is ending; half of that is worse
             fleet.close()
     if common.json:
         print_json(demo_story.as_json(player.measured, seconds))
@@ -85,10 +85,23 @@ def demo(context: click.Context, seconds: float) -> None:
         context.exit(NEGATIVE)
 
 
+def _unheard(_number: int, _frame: object) -> None:
+    """Not SIG_IGN: Python complains of what came before it was set."""
+
+
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """While no loop runs, let each of the signals raise KeyboardInterrupt."""
-    usual = [signal.signal(number, signal.default_int_handler) for number in _ENDS]
+    """While no loop runs, let the first of the signals raise KeyboardInterrupt.
+
+    A second one, sent right behind it, would be raised in the middle of the cleaning up.
+    """
+
+    def first(_number: int, _frame: object) -> None:
+        for number in _ENDS:
+            signal.signal(number, _unheard)
+        raise KeyboardInterrupt
+
+    usual = [signal.signal(number, first) for number in _ENDS]
     try:
         yield
     finally:

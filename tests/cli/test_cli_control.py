@@ -203,7 +203,7 @@ def test_top(daemon):
     assert text.count("queries") == 2
     lines = told(daemon, "top", "-n", "2", "-i", "200ms", "--json").splitlines()
     first, second = map(json.loads, lines)
-    assert first["seconds"] > 1
+    assert 0 < first["seconds"] < 600  # since the start; then since the first
     assert 0.1 < second["seconds"] < 5
     assert set(second["answers"]) == set(first["answers"])
 
