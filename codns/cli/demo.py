@@ -22,7 +22,7 @@ import trio
 
 from codns.cli import demo_plan, demo_story
 from codns.cli.demo_figures import Measured
-from codns.cli.demo_fleet import DemoError, Fleet
+from codns.cli.demo_fleet import ENDS, DemoError, Fleet
 from codns.cli.demo_plan import MEMBERS, NODES, Phase
 from codns.cli.demo_told import TELL_S, Spec, Told
 from codns.cli.output import NEGATIVE, Common, print_json
@@ -33,7 +33,6 @@ START_S: Final = 60.0  # a very slow machine; two seconds are usual
 LOOK_S: Final = 0.1  # at what is being started
 STATUS_S: Final = 0.5  # as often as the nodes are asked how they are
 READ_SIZE: Final = 65_536
-_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Show(Protocol):
@@ -74,7 +73,7 @@ def demo(context: click.Context, seconds: float) -> None:
             player = Player(fleet, seconds, _show(seconds, as_json=common.json))
             player.play()
         finally:
-            for number in _ENDS:
+            for number in ENDS:
                 signal.signal(number, _unheard)  # it is ending; half of that is worse
             fleet.close()
     if common.json:
@@ -97,15 +96,15 @@ def _ended_by_signals() -> Iterator[None]:
     """
 
     def first(_number: int, _frame: object) -> None:
-        for number in _ENDS:
+        for number in ENDS:
             signal.signal(number, _unheard)
         raise KeyboardInterrupt
 
-    usual = [signal.signal(number, first) for number in _ENDS]
+    usual = [signal.signal(number, first) for number in ENDS]
     try:
         yield
     finally:
-        for number, handler in zip(_ENDS, usual, strict=True):
+        for number, handler in zip(ENDS, usual, strict=True):
             signal.signal(number, handler)
 
 
@@ -203,7 +202,7 @@ class Player:
             self._error = error
 
     async def _heed_signals(self, scope: trio.CancelScope) -> None:
-        with trio.open_signal_receiver(*_ENDS) as received:
+        with trio.open_signal_receiver(*ENDS) as received:
             async for _ in received:
                 self._interrupted = True
                 scope.cancel()

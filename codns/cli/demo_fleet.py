@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Final
@@ -37,6 +38,7 @@ PORT: Final = 5300  # wanted; as in the README
 PEER_PORT: Final = 7353  # wanted; the default of peers.listen
 NAMESERVER_PORT: Final = 5301  # wanted; as `python -m codns.cli.embedded` has it
 
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the demo
 PORT_TRIES: Final = 8  # one that is free at the first address may be taken at another
 PATIENCE_S: Final = 0.3  # at the end; nobody waits for what is still in flight then
 HURRY_S: Final = 3.0
@@ -181,35 +183,51 @@ class Fleet:
     def _start_node(self, member: int, path: Path) -> None:
         module = "codns.cli.demo_node"
         words = [sys.executable, "-P", "-m", module, str(os.getpid()), "-c", str(path), "run"]
-        self._processes.append(
-            subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._open_log(member),
-                env=_own_environment(),
-                process_group=0,
+        with _undisturbed():
+            self._processes.append(
+                subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._open_log(member),
+                    env=_own_environment(),
+                    process_group=0,
+                )
             )
-        )
 
     def _start_world(self, pairs: list[Pair]) -> None:
         fds = [sock.fileno() for pair in pairs for sock in (pair.udp, pair.tcp)]
-        self._world = self._stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-P", "-m", "codns.cli.demo_load", *map(str, fds)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._open_log(MEMBERS),
-                env=_own_environment(),
-                pass_fds=fds,
-                process_group=0,
+        with _undisturbed():
+            self._world = self._stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-P", "-m", "codns.cli.demo_load", *map(str, fds)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._open_log(MEMBERS),
+                    env=_own_environment(),
+                    pass_fds=fds,
+                    process_group=0,
+                )
             )
-        )
-        self._processes.append(self._world)
+            self._processes.append(self._world)
         self._spec.nodes = [(host, self.port) for host in HOSTS]
         assert self._world.stdin is not None
         self._world.stdin.write(msgspec.json.encode(self._spec) + b"\n")
         self._world.stdin.flush()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait: in the middle of Popen one would leave a process that nobody knows of."""
+    came: list[int] = []
+    usual = [signal.signal(number, lambda number, _: came.append(number)) for number in ENDS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(ENDS, usual, strict=True):
+            signal.signal(number, handler)
+        for arrived in came:
+            signal.raise_signal(arrived)
 
 
 def _own_environment() -> dict[str, str]:
