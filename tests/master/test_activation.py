@@ -63,15 +63,23 @@ def opened(kind, host="127.0.0.1", port=0, *, listen=True, only=True):
     sock = socket.socket(family, kind)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only))
-    sock.bind((host, port))
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
     if kind == socket.SOCK_STREAM and listen:
         sock.listen()
     return sock
 
 
 def pair(host="127.0.0.1"):
-    udp = opened(socket.SOCK_DGRAM, host)
-    return udp, opened(socket.SOCK_STREAM, host, udp.getsockname()[1])
+    while True:
+        udp = opened(socket.SOCK_DGRAM, host)
+        try:
+            return udp, opened(socket.SOCK_STREAM, host, udp.getsockname()[1])
+        except OSError:  # somebody has the same port for TCP
+            udp.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What a client sees when the nameserver answers garbage, or is not there. No peers."""
 
 import random
-import socket
 import threading
 
 import dns.edns
@@ -10,6 +9,7 @@ import dns.query
 import dns.rcode
 import pytest
 from daemon_rig import WAIT_S, FakeNameserver, running
+from peer_world import free_port
 
 from bench.chaos.nameservers import GARBAGE, WELL, respond
 
@@ -98,11 +98,9 @@ def test_a_second_nameserver_makes_up_for_garbage(mode, spoiling, tmp_path):
 
 def test_a_closed_port(tmp_path):
     """ICMP port unreachable: SERVFAIL with "network error"; and who listens again is asked."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        host, port = closed.getsockname()
+    port = free_port()
     config = tmp_path / "codns.yaml"
-    config.write_text(f"{CONFIG}nameservers: ['{host}:{port}']\n")
+    config.write_text(f"{CONFIG}nameservers: ['127.0.0.1:{port}']\n")
     with running(config=config) as codns:
         answer = ask(codns, "www.example")
         assert answer.rcode() == dns.rcode.SERVFAIL

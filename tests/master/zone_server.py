@@ -30,10 +30,15 @@ class ZoneServer:
         self.truncates = False
         self.liar = False
         self.asked = []
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((address, 0))
-        port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server((address, port))
+        while True:
+            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._udp.bind((address, 0))
+            port = self._udp.getsockname()[1]
+            try:
+                self._tcp = socket.create_server((address, port))
+                break
+            except OSError:  # somebody has the same port for TCP
+                self._udp.close()
         self.text = f"{address}:{port}"
         self.server = f"{address}#{port}"
         self._threads = [threading.Thread(target=t) for t in (self._serve_udp, self._serve_tcp)]
