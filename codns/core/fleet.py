@@ -235,7 +235,7 @@ class Fleet:
     def tell(self, outcome: str, peer: Peer) -> None:
         """Count how a query to a peer ended (of `stats.REMOTE`)."""
         self.counts.remote[outcome] += 1
-        peer.asked[outcome] += 1
+        peer.count_asked(outcome)
 
     def declined(self, peer: Peer, status: Status, now: float) -> None:
         """It said BUSY or FULL to a query."""

@@ -248,7 +248,7 @@ class Helping:
         self.served[counted] += 1
         known = self._fleet.neighbours.peers.get(peer)
         if known is not None:
-            known.served[counted] += 1
+            known.count_served(counted)
         self._state.out.append(SendPeer(peer, reply))
 
 

@@ -19,7 +19,9 @@ simply taken.
 *Work*. Ranking a fleet of 1,000 at each heartbeat would cost a node O(fleet). What is ranked is
 the neighbours, a reserve of 20 known to be alive, and the peer just heard: 31 at most. Whoever
 falls out of the reserve comes back when the scan hears it the next time. Neighbours and reserve
-are both taken in this order, so the reserve stays as diverse as it can be.
+are both taken in this order, so the reserve stays as diverse as it can be. And most of a large
+fleet is further away than these thirty: who would come behind the last of a full reserve is not
+ranked at all (`behind`).
 """
 
 from collections.abc import Sequence
@@ -36,8 +38,13 @@ KEEP_NEAR: Final = 1.1
 FAILING_GRACE_S: Final = 10.0  # a path recovers in 3 probes and 3 steps of 2 s: RULES 6.4
 
 
-def rank(pool: Sequence[Peer], mine: frozenset[bytes], now: float, *, settled: bool) -> list[Peer]:
-    """Return the pool, best first. `settled`: neighbours keep their place if they can."""
+def rank(
+    pool: Sequence[Peer], mine: frozenset[bytes], now: float, *, settled: bool
+) -> tuple[list[Peer], list[Peer]]:
+    """Return those with a nameserver of their own, and behind them the others; each best first.
+
+    `settled`: neighbours keep their place if they can.
+    """
     distinct: list[Peer] = []
     shared: list[Peer] = []
     of_no_use: list[Peer] = []
@@ -50,7 +57,12 @@ def rank(pool: Sequence[Peer], mine: frozenset[bytes], now: float, *, settled: b
             distinct.append(peer)
         else:
             shared.append(peer)
-    return distinct + shared + of_no_use
+    return distinct, shared + of_no_use
+
+
+def behind(peer: Peer, last: Peer, *, settled: bool) -> bool:
+    """Would `peer` come behind `last`, who has a nameserver of its own? No neighbour is either."""
+    return _key(peer, settled=settled) > _key(last, settled=settled)
 
 
 def _of_use(peer: Peer, mine: frozenset[bytes], now: float) -> bool:

@@ -32,7 +32,7 @@ from typing import Final
 from codns.core import hrw
 from codns.core.eligibility import Standing, eligible, stand
 from codns.core.heartbeats import Heartbeats, Sent
-from codns.core.neighbour_choice import RESERVE, rank
+from codns.core.neighbour_choice import RESERVE, behind, rank
 from codns.core.neighbour_returns import Alarm, Returns
 from codns.core.neighbour_scan import Scan
 from codns.core.neighbour_seats import Seats
@@ -122,6 +122,7 @@ class Neighbours:
         self._beats = [Alarm(partial(self._beat_due, slot)) for slot in range(count)]
         self._slots: list[Peer | None] = [None] * count
         self._reserve: list[Peer] = []
+        self._last: Peer | None = None  # of a full reserve, if it has a nameserver of its own
         self._returns = Returns(self._timers, self._send, count)
         self._epoch = inf  # when the first slot's turns began; set with the first list
         self._settled = False
@@ -334,6 +335,10 @@ class Neighbours:
                 self._reserve.remove(peer)
             return
         if peer not in self._reserve:
+            last = self._last
+            full = len(self._reserve) == RESERVE and self._reserve[-1] is last
+            if full and last is not None and behind(peer, last, settled=self._settled):
+                return
             self._reserve.append(peer)
         self._choose(now)
 
@@ -341,10 +346,13 @@ class Neighbours:
         members = self.neighbours
         pool = members + self._reserve
         self._ranked += len(pool)
-        ranked = rank(pool, self.mine, now, settled=self._settled)
+        distinct, rest = rank(pool, self.mine, now, settled=self._settled)
+        ranked = distinct + rest
         chosen = ranked[: self.count]
         others = [peer for peer in ranked[self.count :] if peer.usable]
         self._reserve = others[:RESERVE]
+        last = others[RESERVE - 1] if len(others) >= RESERVE else None
+        self._last = last if last in distinct else None
         for peer in members:
             if peer not in chosen:
                 self._leave(peer, "replaced")

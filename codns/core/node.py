@@ -139,11 +139,14 @@ class Node:
         fleet, helping = self._fleet, self._helping
         if fleet is None or helping is None:
             return []
+        # Heartbeats, most of what comes, change nothing that `Fleet.after` looks at
         if isinstance(message, HeartbeatRequest):
             fleet.peering.heartbeat(message, peer, now)
-        elif isinstance(message, HeartbeatReply):
+            return self._out()
+        if isinstance(message, HeartbeatReply):
             fleet.peering.heartbeat_answered(message, peer, now)
-        elif isinstance(message, Query):
+            return self._out()
+        if isinstance(message, Query):
             helping.query(message, peer, now)
         else:
             fleet.replied(message, peer, now)
@@ -311,6 +314,9 @@ class Node:
     def _take(self, now: float) -> list[Effect]:
         if self._fleet is not None:
             self._fleet.after(now)
+        return self._out()
+
+    def _out(self) -> list[Effect]:
         effects = self._state.out
         if effects:
             self._state.out = []

@@ -55,6 +55,10 @@ OUT_MAX_S: Final = 60.0
 MEAN_UNKNOWN_S: Final = 0.050  # the paper's typical uncached lookup; not zero, or all would come
 MEAN_MAX_S: Final = 10.0  # a lookup's life (RULES 4.2): no answer takes longer
 
+# Counts of whom no query went to or came from: of 1,000 listed nearly all, so they share them
+_NEVER_ASKED: Final = dict.fromkeys(REMOTE, 0)
+_NEVER_SERVED: Final = dict.fromkeys(SERVED, 0)
+
 
 class Why(StrEnum):
     """Why a peer is, or is not, asked for a name: the first that holds, in this order."""
@@ -90,10 +94,11 @@ class Peer:
     """What is known of one listed peer. `slot`: its place among the neighbours, or None."""
 
     __slots__ = (
-        "_answered_sent_at", "_backoff_s", "_missed", "_out_s", "_queries", "_up_since",
-        "_ups", "address", "affinity", "asked", "busy_until", "challenged_at", "confirmed", "down",
-        "failing", "failing_since", "full", "heard_at", "mean_s", "missing", "nameservers",
-        "out_until", "retry_at", "rttvar", "sent_at", "served", "slot", "srtt", "validates",
+        "_answered_sent_at", "_backoff_s", "_judged", "_missed", "_out_s", "_unanswered",
+        "_up_since", "_ups", "address", "affinity", "asked", "busy_until", "challenged_at",
+        "confirmed", "down", "failing", "failing_since", "full", "heard_at", "mean_s", "missing",
+        "nameservers", "out_until", "retry_at", "rttvar", "sent_at", "served", "slot", "srtt",
+        "validates",
     )  # fmt: skip
 
     def __init__(self, address: str, affinity: int = 0) -> None:
@@ -126,13 +131,14 @@ class Peer:
         self._up_since = -inf
         self._backoff_s = 0.0
 
-        self.asked = dict.fromkeys(REMOTE, 0)  # how our queries to it ended
-        self.served = dict.fromkeys(SERVED, 0)  # and its queries to us
+        self.asked = _NEVER_ASKED  # how our queries to it ended: `count_asked`
+        self.served = _NEVER_SERVED  # and its queries to us: `count_served`
 
         self.busy_until = -inf
         self.out_until = -inf
         self._out_s = 0.0
-        self._queries: list[bool] = []  # answered?, oldest first
+        self._judged = 0  # of its last eight queries
+        self._unanswered = 0  # which of these it left so, as bits, the newest lowest
 
     # Near
 
@@ -230,22 +236,34 @@ class Peer:
     def query_answered(self) -> None:
         """It answered a query, whatever it said: BUSY and SERVFAIL are answers."""
         self._judge(answered=True)
-        if len(self._queries) == QUERIES_JUDGED and all(self._queries):
+        if self._judged == QUERIES_JUDGED and not self._unanswered:
             self._out_s = 0.0
 
     def query_unanswered(self, now: float) -> None:
         """It did not answer a query that somebody else answered, or nonsense."""
         self._judge(answered=False)
-        if self._queries.count(False) < UNANSWERED_OUT:
+        if self._unanswered.bit_count() < UNANSWERED_OUT:
             return
-        self._queries.clear()  # it comes back with a clean sheet, but for the length of its stay
+        # It comes back with a clean sheet, but for the length of its stay
+        self._judged = self._unanswered = 0
         self._out_s = min(max(2 * self._out_s, OUT_MIN_S), OUT_MAX_S)
         self.out_until = now + self._out_s
 
     def _judge(self, *, answered: bool) -> None:
-        if len(self._queries) == QUERIES_JUDGED:
-            del self._queries[0]
-        self._queries.append(answered)
+        self._judged = min(self._judged + 1, QUERIES_JUDGED)
+        self._unanswered = (self._unanswered << 1 | (not answered)) & ((1 << QUERIES_JUDGED) - 1)
+
+    def count_asked(self, outcome: str) -> None:
+        """A query of ours to it has ended: one of `stats.REMOTE`."""
+        if self.asked is _NEVER_ASKED:
+            self.asked = dict(_NEVER_ASKED)
+        self.asked[outcome] += 1
+
+    def count_served(self, told: str) -> None:
+        """A query of its was answered: one of `stats.SERVED`."""
+        if self.served is _NEVER_SERVED:
+            self.served = dict(_NEVER_SERVED)
+        self.served[told] += 1
 
     def why(self, mine: frozenset[bytes], now: float, *, validating: bool) -> Why:
         """Say whether it may be asked, others left aside: never SLOWER.

@@ -1,12 +1,15 @@
 """Talking with peers about ourselves: heartbeats, reports, who is listed.
 
 Whom to watch and choose is `core.neighbours`; here its wishes become messages, and what the
-messages say is passed on. A report is made anew for each: it is a handful of numbers.
+messages say is passed on. A report is made anew each second, and at once when our path's health
+has changed: what else it tells (means, a load) moves slowly.
 """
 
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import inf
+from typing import Final
 
 from codns.core.identity import identity
 from codns.core.messages import (
@@ -19,11 +22,20 @@ from codns.core.messages import (
 )
 from codns.core.model import Note, SendPeer
 from codns.core.neighbour_returns import Alarm
-from codns.core.neighbours import Effect, Neighbours, PeerDown, PeerUp, SendHeartbeat
+from codns.core.neighbours import (
+    LIST_MAX,
+    Effect,
+    Neighbours,
+    PeerDown,
+    PeerUp,
+    SendHeartbeat,
+)
 from codns.core.peer_state import Health
 from codns.core.settings import PeerSettings, Settings
 from codns.core.state import State
 from codns.core.timers import AGAIN_S
+
+REPORT_S: Final = 1.0  # half the interval in which a neighbour hears us
 
 
 class Peering:
@@ -42,6 +54,8 @@ class Peering:
         self.healthy: Callable[[], bool] = _yes
         self.load: Callable[[], tuple[int, int]] = _idle
         self._alarm = Alarm(self._due)
+        self._report: Report | None = None
+        self._report_until = -inf
 
     def configure(self, settings: Settings, now: float) -> None:
         """Our own nameservers may have changed."""
@@ -49,6 +63,7 @@ class Peering:
             identity(server, node=self.me.me, site=self.me.site)
             for server in settings.nameservers[:NAMESERVERS_MAX]
         )
+        self._report = None
         self._do(self.neighbours.set_nameservers(frozenset(self.identities), now), now)
 
     def set_list(self, addresses: Sequence[str], now: float) -> None:
@@ -57,17 +72,22 @@ class Peering:
 
     def report(self, now: float) -> Report:
         """Return how this node is."""
+        known, failing = self._report, not self.healthy()
+        if known is not None and now < self._report_until and known.failing == failing:
+            return known
         times = [s.srtt for s in self._state.default.servers if s.srtt is not None and s.up]
         load, window = self.load()
-        return Report(
+        self._report = known = Report(
             min(*times, NAMESERVER_S_MAX) if times else None,
-            not self.healthy(),
+            failing,
             self.validating(now),
             self.identities,
             min(load, LOAD_MAX),
             window,
             self.me.version,
         )
+        self._report_until = now + REPORT_S
+        return known
 
     def heartbeat(self, message: HeartbeatRequest, peer: str, now: float) -> None:
         """A peer asks whether we are there."""
@@ -75,7 +95,8 @@ class Peering:
         full, effects = self.neighbours.heartbeat(peer, now, health, neighbour=message.neighbour)
         reply = HeartbeatReply(message.token, full, self.report(now))
         self._state.out.append(SendPeer(peer, reply))
-        self._do(effects, now)
+        if effects:
+            self._do(effects, now)
 
     def heartbeat_answered(self, message: HeartbeatReply, peer: str, now: float) -> None:
         """A peer says that it is there."""
@@ -114,8 +135,14 @@ class Peering:
 
 def _health(report: Report) -> Health:
     return Health(
-        report.nameserver_s, report.failing, report.validates, frozenset(report.nameservers)
+        report.nameserver_s, report.failing, report.validates, _as_set(report.nameservers)
     )
+
+
+@lru_cache(maxsize=LIST_MAX)
+def _as_set(identities: tuple[bytes, ...]) -> frozenset[bytes]:
+    """Peers say the same again and again: one set for all who say it."""
+    return frozenset(identities)
 
 
 def _no(_now: float) -> bool:

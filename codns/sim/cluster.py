@@ -21,7 +21,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from codns.core.messages import HeartbeatReply, Message, Query, QueryReply, Report
+from codns.core.messages import (
+    HeartbeatReply,
+    HeartbeatRequest,
+    Message,
+    Query,
+    QueryReply,
+    Report,
+)
 from codns.core.model import Note, Transport
 from codns.core.settings import PeerSettings, Settings
 from codns.sim import links
@@ -35,6 +42,7 @@ from codns.sim.transcript import Transcript, rcode_text
 
 PEER_PORT: Final = 7353
 NODES_MAX: Final = 1 << 16  # as many as have an address below: more than anybody simulates
+_HEARTBEATS: Final = (HeartbeatRequest, HeartbeatReply)
 _HEARTBEAT: Final = HeartbeatReply(0, False, Report(None, False, False, (), 0, 0, ""))
 
 
@@ -231,9 +239,24 @@ class Cluster:
         """A message leaves for a peer."""
         now = self.kernel.now
         target = self._by_address.get(peer)
-        heartbeat = True
+        heartbeat = isinstance(message, _HEARTBEATS)
+        if not heartbeat:  # one in ten
+            self._asks_peer(host, peer, target, message, now)
+        if target is None:
+            return
+        delay = self.link(host.index, target, message, now)
+        if delay is None:
+            return
+        echo = False
+        if heartbeat and self._known and not self._known[target].knows(host.index, host.boot):
+            echo = self._known[host.index].echoes(target, self.hosts[target].boot)
+        self.kernel.at(now + delay, self._arrive, (target, message, host, echo))
+
+    def _asks_peer(
+        self, host: Host, peer: str, target: int | None, message: Message, now: float
+    ) -> None:
+        """A query, or what became of one, leaves for a peer."""
         if isinstance(message, Query):
-            heartbeat = False
             name = self.book.question(message.name, message.qtype)
             self.transcript.add((now, host.index, "remote", peer, name, ""))
             if self.checked:
@@ -241,17 +264,7 @@ class Cluster:
             if self.remote_hook is not None and target is not None:
                 self.remote_hook(host.index, target)
         elif isinstance(message, QueryReply):
-            heartbeat = False
             self.transcript.add((now, host.index, "reply", peer, None, message.status.name))
-        if target is None:
-            return
-        delay = self.link(host.index, target, message, now)
-        if delay is None:
-            return
-        echo = False
-        if heartbeat and self._known:
-            echo = self._known[host.index].echoes(target, self.hosts[target].boot)
-        self.kernel.at(now + delay, self._arrive, (target, message, host, echo))
 
     def note(self, host: Host, note: Note) -> None:
         """The node tells its operator something."""

@@ -47,6 +47,10 @@ class Introductions:
         self._greeted: dict[int, float] = {}
         self._challenged: dict[int, int] = {}
 
+    def knows(self, peer: int, boot: int) -> bool:
+        """Is that life known here? Then whatever it says passes."""
+        return self._known.get(peer, UNKNOWN) == boot
+
     def echoes(self, peer: int, boot: int) -> bool:
         """Does a heartbeat to that life carry the echo of its challenge?"""
         return self._challenged.get(peer, UNKNOWN) == boot
@@ -56,7 +60,7 @@ class Introductions:
         if self._known.get(sender, UNKNOWN) == boot:
             return True
         if echo:
-            self._known[sender] = boot
+            self._learn(sender, boot)
             self._link.introduced(self._node, sender)
             return True
         if now >= self._greeted.get(sender, -GREETING_S) + GREETING_S:
@@ -71,10 +75,14 @@ class Introductions:
         known = self._known.get(sender, UNKNOWN) == boot
         news = greeting.echo and not known
         if news:
-            self._known[sender] = boot
+            self._learn(sender, boot)
         if greeting.challenge:
             self._challenged[sender] = boot
             reply = Greeting(challenge=not known and not news, echo=True)
             self._link.greet(self._node, sender, reply)
         if news:
             self._link.introduced(self._node, sender)
+
+    def _learn(self, peer: int, boot: int) -> None:
+        self._known[peer] = boot
+        self._greeted.pop(peer, None)  # a thousand nodes have a million of these

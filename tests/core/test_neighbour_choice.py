@@ -1,10 +1,12 @@
 """Who is chosen: tables of (peer, RTT, nameserver time, nameserver) and the order that results."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codns.core.neighbour_choice import rank
+from codns.core.neighbour_choice import behind, rank
 from codns.core.peer_state import Health, Peer
 
 MINE = frozenset({b"M"})
@@ -33,9 +35,14 @@ def peer(
     return made
 
 
-def ranked(*pool: Peer, now: float = 100.0, settled: bool = True) -> str:
-    forward = [peer.address for peer in rank(pool, MINE, now, settled=settled)]
-    assert forward == [peer.address for peer in rank(pool[::-1], MINE, now, settled=settled)]
+def order_of(pool: Sequence[Peer], *, settled: bool = True) -> list[Peer]:
+    distinct, rest = rank(pool, MINE, 100.0, settled=settled)
+    return distinct + rest
+
+
+def ranked(*pool: Peer, settled: bool = True) -> str:
+    forward = [peer.address for peer in order_of(pool, settled=settled)]
+    assert forward == [peer.address for peer in order_of(pool[::-1], settled=settled)]
     return " ".join(forward)
 
 
@@ -105,10 +112,24 @@ peers = st.builds(
 
 @given(st.lists(peers, max_size=31, unique_by=lambda peer: peer.address))
 def test_every_nameserver_is_represented_before_any_twice(pool):
-    order = rank(pool, MINE, 100.0, settled=True)
+    order = order_of(pool)
     useful = [peer for peer in order if MINE.isdisjoint(peer.nameservers)]
     assert order[: len(useful)] == useful
     distinct = {identity for peer in useful for identity in peer.nameservers}
     first = {identity for peer in useful[: len(distinct)] for identity in peer.nameservers}
     assert first == distinct
     assert sorted(peer.address for peer in order) == sorted(peer.address for peer in pool)
+
+
+@given(
+    st.lists(peers, min_size=2, max_size=31, unique_by=lambda peer: peer.address), st.booleans()
+)
+def test_who_is_behind_the_last_comes_behind_all_that_are_kept(pool, settled):
+    """What spares the ranking: with the newcomer ranked too, nobody else's place changes."""
+    *known, newcomer = pool
+    newcomer.slot = None
+    distinct, _ = rank(known, MINE, 100.0, settled=settled)
+    for place, last in enumerate(distinct):
+        if last.slot is None and behind(newcomer, last, settled=settled):
+            order = order_of(pool, settled=settled)
+            assert order[: place + 1] == distinct[: place + 1]

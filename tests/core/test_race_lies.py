@@ -89,7 +89,7 @@ def test_a_liars_word_is_no_sign_that_others_should_have_answered():
     cluster.run(MET_S + 10)
     (order,) = peers.asked.values()
     known = cluster[0].fleet.neighbours.peers
-    assert [known[address]._queries for address in order] == [[], [False]]
+    assert [known[address]._unanswered for address in order] == [0, 1]
     cluster.finish()
 
 
