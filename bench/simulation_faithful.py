@@ -8,11 +8,19 @@ once in four `core.Node`s. Compared are p50 and p95 of misses, and how many of t
 What virtual time does not have is the time that programs take. It is measured where nothing
 fails, as the difference of the medians of nodes 2 to 4, and given to each exchange in virtual
 time.
+
+Nor do the nodes' own random numbers agree (when a probe leaves, say). Where a nameserver fails by
+chance, whether a probe meets a burst decides if peers are asked at once or after the initial
+delay for the next 16 s: one run differs from the next by more than anything compared here. So
+virtual time has `--seeds` lives, whose mean and range are shown. A real figure *agrees* if it is
+within 15 % of the mean; if it is not, but inside the range and the range is wider than that, this
+is said: then one life tells nothing, and real ones would have to be many.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from bench import common
@@ -29,6 +37,7 @@ from codns.sim.host import Ask
 
 LEAD_S: Final = 20.0  # virtual: the nodes find each other before the load begins
 AGREE: Final = 0.15
+AGREES, CHANCE, APART = "agrees", "within what chance makes", "APART"
 TYPES: Final = (2, 6)  # NS and SOA, which the zone and the root have
 
 
@@ -76,6 +85,7 @@ class Virtual:
         plan: Sequence[load.Arrival],
         seconds: float,
         further_s: float,
+        seed: int,
     ) -> None:
         self.cluster = Cluster(
             [
@@ -83,6 +93,7 @@ class Virtual:
                 for site in range(NODES)
             ],
             link=links.same(further_s / 2),
+            seed=seed,
             settings={"race_policy": policy},
             introductions=True,
             looking=True,
@@ -146,44 +157,55 @@ def _figures(misses: Sequence[Sequence[float]], won: int, total: int) -> Figures
     return Figures(p50, p95, won / total)
 
 
-def compare(policy: str, fault: str, rate: float, seconds: float, seed: int) -> bool:
-    """Run both, print both; True if they agree."""
-    plan = load.plan(rate, seconds, 6.0, NODES, seed)
-    batch = run_batch([(System("codns", policy), fault)], plan, seconds)
-    cell, healthy, sick = batch.cells[0], range(1, NODES), [0]
-    bare = Virtual(policy, fault, plan, seconds, 0.0)
+def compare(policy: str, fault: str, args: argparse.Namespace) -> bool:
+    """Run both, print both; False if something is apart."""
+    plan = load.plan(args.rate, args.seconds, 6.0, NODES, args.seed)
+    batch = run_batch([(System("codns", policy), fault)], plan, args.seconds)
+    cell, healthy = batch.cells[0], range(1, NODES)
+    bare = Virtual(policy, fault, plan, args.seconds, 0.0, 1)
     further_s = (real(cell, healthy).p50 - bare.figures(healthy).p50) / 1000
-    virtual = Virtual(policy, fault, plan, seconds, max(further_s, 0.0))
-    agree = True
+    lives = [
+        Virtual(policy, fault, plan, args.seconds, max(further_s, 0.0), seed)
+        for seed in range(1, args.seeds + 1)
+    ]
     print(f"{policy}, {fault}: programs take {1000 * further_s:.2f} ms an exchange")
-    lines = [
-        ("sick node", real(cell, sick), virtual.figures(sick), bare.figures(sick)),
-        ("all nodes", real(cell, range(NODES)), virtual.figures(range(NODES)),
-         bare.figures(range(NODES))),
-    ]  # fmt: skip
-    for label, there, here, without in lines:
+    apart = 0
+    for label, nodes in (("sick node", [0]), ("all nodes", list(range(NODES)))):
+        there, here = real(cell, nodes), [life.figures(nodes) for life in lives]
         for field in Figures._fields:
-            one, other, raw = (getattr(figures, field) for figures in (there, here, without))
-            apart = other / one - 1 if one else 0.0
-            agree = agree and abs(apart) <= AGREE
-            told = f"  {label}  {field:4}  real {one:8.3f}  virtual {other:8.3f}"
-            print(f"{told}  apart {apart:+.1%}  (without that time {raw:.3f})")
+            one = getattr(there, field)
+            others = [getattr(figures, field) for figures in here]
+            verdict = judge(one, others)
+            apart += verdict == APART
+            mean, low, high = fmean(others), min(others), max(others)
+            told = f"  {label}  {field:4}  real {one:8.3f}  virtual {mean:8.3f}"
+            print(f"{told} ({low:.3f} - {high:.3f})  {mean / one - 1:+.1%}  {verdict}")
     if batch.quality.doubtful:
         print("  CAREFUL: the machine was busy; the real figures may be too high")
-    return agree
+    return not apart
+
+
+def judge(one: float, others: Sequence[float]) -> str:
+    """Of a real figure beside those of virtual lives."""
+    mean, low, high = fmean(others), min(others), max(others)
+    if abs(mean / one - 1) <= AGREE:
+        return AGREES
+    wide = high - low > AGREE * mean
+    return CHANCE if wide and low <= one <= high else APART
 
 
 def main(argv: Sequence[str]) -> int:
     """Compare, for each policy and fault that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.simulation faithful")
     parser.add_argument("--policy", default="adaptive,codns2004")
-    parser.add_argument("--fault", default="continuous,sporadic")
+    parser.add_argument("--fault", default="periodic,continuous,sporadic")
     parser.add_argument("--rate", type=float, default=40.0)
     parser.add_argument("--seconds", type=float, default=100.0)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the lookups")
+    parser.add_argument("--seeds", type=int, default=8, help="lives in virtual time")
     args = parser.parse_args(argv)
     agree = [
-        compare(policy, fault, args.rate, args.seconds, args.seed)
+        compare(policy, fault, args)
         for policy in args.policy.split(",")
         for fault in args.fault.split(",")
     ]

@@ -115,8 +115,11 @@ class Peering:
         self._do(self.neighbours.full(peer, now), now)
 
     def _due(self, now: float) -> None:
-        self._state.timers.set(self._alarm, now + AGAIN_S)
-        self._do(self.neighbours.handle_timeout(now), now)
+        try:
+            self._do(self.neighbours.handle_timeout(now), now)
+        except BaseException:
+            self._state.timers.set(self._alarm, now + AGAIN_S)
+            raise
 
     def _do(self, effects: list[Effect], now: float) -> None:
         out = self._state.out

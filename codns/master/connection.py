@@ -110,6 +110,7 @@ class Connection:
         self.address = address
         self.number = number
         self.pressed = False  # connections are scarce: less patience
+        self.spared_until = -math.inf  # many lose it at once: this one not before
         self._stream = stream
         self._query = query
         self._limits = limits
@@ -168,8 +169,10 @@ class Connection:
         # Who waits for an answer is not idle, and answers take up to 4.5 s
         idle_s = limits.idle_pressed_s if self.pressed and not self._outstanding else limits.idle_s
         if self._active is None:
-            return self._opened + min(limits.first_s, idle_s)
-        return self._active + idle_s
+            until = self._opened + min(limits.first_s, idle_s)
+        else:
+            until = self._active + idle_s
+        return max(until, self.spared_until)
 
     def _overdue(self) -> str:
         """Return which deadline it was that passed."""

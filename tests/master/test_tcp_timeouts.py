@@ -125,3 +125,26 @@ def test_scarcity_holds_for_connections_that_come_meanwhile():
             nursery.cancel_scope.cancel()
 
     run(scenario)
+
+
+def test_those_quiet_for_longer_are_closed_one_after_the_other():
+    """All at once would be hundreds of cancellations without a pause, and UDP would wait."""
+
+    async def scenario():
+        world, ends = World(TcpLimits(connections=8), prompt=True), []
+
+        async def follow(client):
+            await client.send_all(framed(query(1)))
+            ends.append(await world.ended(client))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(follow, world.connect(nursery))
+            await trio.sleep_until(4.0)
+            world.connect(nursery)
+            await trio.sleep_until(11.0)
+            # from the fourth on half of the limit is left, and patience is back
+            assert sorted(ends) == [4.0, 4.001, 4.002, 10.0, 10.0, 10.0]
+            nursery.cancel_scope.cancel()
+
+    run(scenario)
