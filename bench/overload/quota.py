@@ -91,6 +91,11 @@ def pin(pid: int, processors: set[int]) -> None:
 
 
 def prefer(pid: int) -> None:
-    """It stands for other machines: what else runs here shall not slow it down."""
+    """It stands for other machines: what else runs here shall not slow it down.
+
+    A nice value is not enough: beside a crowd on the same processor queries left 4 ms late, a turn
+    of the scheduler. Real time is: whoever has it runs as soon as it has something to do.
+    """
     with contextlib.suppress(OSError):  # only root may
         os.setpriority(os.PRIO_PROCESS, pid, -15)
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))

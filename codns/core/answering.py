@@ -53,7 +53,7 @@ def _give(
         query, rcode, ad and (query.do or query.ad), ancount, nscount, body, size_max
     )
     state.leave(client)
-    state.stats.duration[source].add(now - arrived)
+    state.stats.duration[source].add(now - arrived + client.waited)
     state.out.append(_new(Answer, (client, wire)))
 
 
@@ -142,7 +142,7 @@ def _deliver(state: State, waiter: Waiter, wire: bytes, source: Source, now: flo
     state.leave(waiter.client)
     stats = state.stats
     stats.rcodes[source][wire[3] & const.RCODE] += 1
-    stats.duration[source].add(now - waiter.arrived)
+    stats.duration[source].add(now - waiter.arrived + waiter.client.waited)
     state.out.append(Answer(waiter.client, wire))
 
 

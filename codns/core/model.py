@@ -18,10 +18,12 @@ class Client:
     `transport` is "udp" or "tcp". `address` is the source address without its port, as bytes
     (what the per-address limit counts by). `key` tells this client's socket apart from any other
     (address and port, or the connection), so that the same query sent again is the same waiter.
-    `reply` is the shell's: it takes the finished message. Core never calls it.
+    `reply` is the shell's: it takes the finished message. Core never calls it. `waited` is for how
+    many seconds the query had lain in the shell when core was told of it: part of what its answer
+    took, as the client sees it.
     """
 
-    __slots__ = ("address", "key", "reply", "transport")
+    __slots__ = ("address", "key", "reply", "transport", "waited")
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Client:
         self.address = address
         self.key = key
         self.reply = reply
+        self.waited = 0.0
 
 
 class Answer(NamedTuple):

@@ -136,7 +136,7 @@ class Front:
             entry.stale_until = max(entry.stale_until, now + LIFE_S)  # till that one has ended
             self._resolver.refresh(entry, now, raced=True)
         state.stats.rcodes["stale"][entry.meta.rcode & const.RCODE] += 1
-        state.stats.duration["stale"].add(0.0)
+        state.stats.duration["stale"].add(client.waited)
         wire = stale_answer(query, client, entry, stale_body(entry))
         state.out.append(Answer(client, wire))
 

@@ -237,7 +237,8 @@ class Pump:
     def _take_waiting(self, now: float) -> int:
         """Take the next queries that wait; returns how many."""
         taken = self.backlog.take(now)
-        for wire, client, _ in taken:
+        for wire, client, at in taken:
+            client.waited = now - at
             self.query(wire, client, now)
         return len(taken)
 

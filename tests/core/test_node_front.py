@@ -418,3 +418,18 @@ def test_private_zones_are_parsed_and_kept():
     zones = (from_text("lan"), from_text("corp.example"))
     world = World({ONE: failing(0.01)}, {"private_zones": zones})
     assert world.configured.private_zones == zones
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "source", "took"), [(answers(0.02), "local", 0.32), (silent, "error", 4.8)]
+)
+def test_what_a_query_waited_before_it_was_taken_is_part_of_its_time(behaviour, source, took):
+    world = World({ONE: behaviour})
+    client = Client("udp", b"\x7f\0\0\1", "c", lambda _: None)
+    client.waited = 0.3
+    query = dns.message.make_query("www.example.", "A").to_wire()
+    world.at(1.0, lambda: world.node.client_query(query, client, 1.0))
+    world.run(10)
+    histogram = world.node.stats.duration[source]
+    assert sum(histogram.counts) == 1
+    assert histogram.total == pytest.approx(took)

@@ -100,6 +100,29 @@ def test_at_the_end_all_that_waits_is_taken():
     trio.run(main)
 
 
+def test_how_long_a_query_waited_is_told():
+    """Its answer took that long more, for the client and in what the node counts."""
+    waited = []
+
+    class Waits(Node):
+        def client_query(self, wire, client, now):
+            waited.append(client.waited)
+            return []
+
+    async def main():
+        pool = Slaves(None)
+        pump = Pump(Waits(), pool, lambda *_: None)
+        for at in (1.0, 1.25):
+            client = Client("udp", b"\x7f\0\0\1", "key", lambda _: None)
+            pump.backlog.add(b"query", client, at)
+        pump._take_waiting(1.5)
+        pool.ours.close()
+        pool.theirs.close()
+
+    trio.run(main)
+    assert waited == [0.5, 0.25]
+
+
 async def step(clock, pool, noted):
     """Something that takes 1 ms of the loop, during which a slave reports."""
     await trio.lowlevel.checkpoint()
