@@ -20,7 +20,6 @@ from codns.core.model import Client, Effect, SendJob, SendPeer
 from codns.core.node import Node
 from codns.core.settings import PeerSettings, Settings
 from codns.master.connection import RECEIVE_SIZE
-from codns.master.daemon import _GC_THRESHOLDS
 from codns.slave.main import GC_THRESHOLD
 from codns.wire.batch import FLAG_FIRST_RRSET, Result, pack_result, unpack_results
 from codns.wire.digest import digest
@@ -28,7 +27,7 @@ from codns.wire.errors import WireError
 from codns.wire.outcome import Outcome
 from codns.wire.tcp import Framer, frame
 
-MASTER: Final = _GC_THRESHOLDS
+MASTER: Final = (0,)  # between turns (`master.garbage`), not within one
 SLAVE: Final = (GC_THRESHOLD, 10, 10)
 
 Timed = Callable[[], object]

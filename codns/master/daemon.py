@@ -6,7 +6,6 @@ and everything in flight stay, and a bad file changes nothing. The end: no new q
 for those in flight, then the slaves.
 """
 
-import gc
 import os
 import random
 import resource
@@ -33,6 +32,7 @@ from codns.master import cooperation
 from codns.master.acl import Acl
 from codns.master.activation import activate
 from codns.master.cooperation import Cooperation
+from codns.master.garbage import Garbage
 from codns.master.inside import Inside, Reload
 from codns.master.notify import Notifier
 from codns.master.pool import Pool
@@ -62,12 +62,6 @@ AT_START: Final = (
     "state_dir",
     "control",
 )  # keys that a reload does not change
-
-# Objects live long here and form no cycles (test_no_cycles.py, bench.soak): what the collector's
-# oldest generation would find does not pay for walking 200,000 cache entries, 100 ms during which
-# nobody is answered. The young ones are looked through in small portions: 20,000 objects, 2 ms, at
-# the most. A cycle that lives through that is never freed.
-_GC_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
 # A thread of ours (the list of peers is parsed in one) gives the interpreter back to the loop that
 # soon. The default of 5 ms, at each system call, would hold up everybody.
@@ -111,6 +105,7 @@ class Daemon:
         self._watcher = Watcher(lambda: fingerprints(self._site), self._site_changed)
         self._acl = Acl(map(ip_network, config.allow))
         self.limit = limit_of(config.rate_limit)
+        self.garbage = Garbage()
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
@@ -175,9 +170,8 @@ class Daemon:
                     self.peers.begin(self._node, self._pump)
                     nursery.start_soon(self.peers.run)
                 sys.setswitchinterval(_SWITCH_S)
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(*_GC_THRESHOLDS)
+                self.garbage.begin()
+                nursery.start_soon(self.garbage.run)
                 self._tell_ready()
                 self._pump.apply(self._node.start(trio.current_time()))
                 self._started = True

@@ -30,6 +30,7 @@ def gather(daemon: "Daemon", pool: Pool) -> Shell:
         datagrams=datagrams,
         link_drops=drops,
         lag=web.lag.histogram,
+        garbage=(daemon.garbage.full, daemon.garbage.found, daemon.garbage.full_s),
         reload_ok=daemon.reloaded is None or not daemon.reloaded.problems,
         reloaded_at=daemon.taken_at,
         log_lines_lost=daemon._log.lost,

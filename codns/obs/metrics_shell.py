@@ -47,6 +47,7 @@ class Shell(NamedTuple):
     datagrams: Mapping[str, int] | None
     link_drops: Mapping[str, int] | None
     lag: Histogram
+    garbage: tuple[int, int, float]  # full looks for it, objects found by them, seconds they took
     reload_ok: bool
     reloaded_at: float  # the last that went well, or the start; wall time
     log_lines_lost: int
@@ -101,6 +102,16 @@ def shell(shell: Shell) -> Iterator[Metric]:
         "How late the event loop came to a task that was due, ten times a second.",
         shell.lag,
     )
+    looks, found, seconds = shell.garbage
+    yield counter(
+        "codns_garbage_collections_total", "Looks at all objects for cycles nobody needs.", looks
+    )
+    yield counter(
+        "codns_garbage_collections_seconds_total",
+        "Time these took, in which nobody is answered. They wait for a quiet moment, up to 1 h.",
+        seconds,
+    )
+    yield counter("codns_garbage_objects_total", "Objects that these freed.", found)
     yield gauge(
         "codns_config_last_reload_successful",
         "0 if the last reload failed: an older configuration is in effect.",

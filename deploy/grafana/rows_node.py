@@ -236,6 +236,15 @@ PROCESS: Final = (
         about="Of Python's objects, exactly: what grows for hours beside a full cache is a leak.",
     ),
     Panel(
+        "Garbage",
+        (
+            (rate("codns_garbage_objects_total", "instance"), "{{instance}} objects"),
+            (rate("codns_garbage_collections_total", "instance"), "{{instance}} looks"),
+            (rate("codns_garbage_collections_seconds_total", "instance"), "{{instance}} seconds"),
+        ),
+        about="Looks at all objects for cycles: six an hour, in moments when nobody asks.",
+    ),
+    Panel(
         "Event loop lag",
         (
             (quantile(0.99, "codns_event_loop_lag_seconds", "instance"), "{{instance}} p99"),

@@ -43,6 +43,7 @@ def shell(**changes):
         "datagrams": dict.fromkeys(COUNTS, 0),
         "link_drops": dict.fromkeys(DROPS, 0),
         "lag": Histogram(),
+        "garbage": (0, 0, 0.0),
         "reload_ok": True,
         "reloaded_at": 1_000_000.0,
         "log_lines_lost": 0,
