@@ -7,16 +7,17 @@ is the collector's, and Python's own timetable for it does not suit a loop that 
     thousands of TCP connections, it looks at nothing for a while, and then at 46,000 objects in
     one go. That was 15 to 57 ms, several times in ten seconds, in which nobody was answered.
   * What survives two looks is looked at again when its number has grown by a quarter. With 200,000
-    answers in the cache that takes 100 ms, so we had switched it off; then a cycle that lives for
+    answers in the cache that takes 380 ms, so we had switched it off; then a cycle that lives for
     some seconds is never freed. That was 4,000 to 6,000 objects an hour.
 
 So it does not run by itself:
 
   young    every `YOUNG_S` in which something was done: what was made meanwhile, about 1 ms at most
   middle   with every `MIDDLE`th of these, what survived so many of them
-  full     everything but what was there at the start. At least `FULL_S` after the last one, and a
-           thousand times what that took; and not while there is much to do, if that ends within
-           `FULL_FORCED_S`: the loop has just waited for `QUIET_S`, and no task is due for as long
+  full     everything but what was there at the start, when the loop has just waited for `QUIET_S`
+           and no task is due for as long. At least `FULL_S` after the last one, and later if that
+           took long: 25 ms every ten minutes, 380 ms every three hours. Who is never quiet is held
+           up after `FORCED` times that
 
 `begin` is called when all is set up: what is there then stays for good, and is never looked at.
 """
@@ -31,8 +32,8 @@ import trio
 YOUNG_S: Final = 0.020
 MIDDLE: Final = 8
 FULL_S: Final = 600.0
-FULL_FORCED_S: Final = 3600.0
-FULL_SHARE: Final = 0.001  # of all time, at most
+FULL_SHARE: Final = 0.00004  # of all time, at most: of 25,000 queries one waits for it
+FORCED: Final = 6
 QUIET_S: Final = 0.030  # no query for so long: under some 30 a second there is such a pause
 
 
@@ -96,4 +97,4 @@ class Garbage(trio.abc.Instrument):
     def _next_full(self, now: float, took: float) -> None:
         pause = max(FULL_S, took / FULL_SHARE)
         self._full_at = now + pause
-        self._forced_at = now + max(FULL_FORCED_S, pause)
+        self._forced_at = now + FORCED * pause

@@ -108,7 +108,7 @@ def shell(shell: Shell) -> Iterator[Metric]:
     )
     yield counter(
         "codns_garbage_collections_seconds_total",
-        "Time these took, in which nobody is answered. They wait for a quiet moment, up to 1 h.",
+        "Time these took, in which nobody is answered. They wait for a quiet moment, for hours.",
         seconds,
     )
     yield counter("codns_garbage_objects_total", "Objects that these freed.", found)

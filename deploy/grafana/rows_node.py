@@ -242,7 +242,7 @@ PROCESS: Final = (
             (rate("codns_garbage_collections_total", "instance"), "{{instance}} looks"),
             (rate("codns_garbage_collections_seconds_total", "instance"), "{{instance}} seconds"),
         ),
-        about="Looks at all objects for cycles: six an hour, in moments when nobody asks.",
+        about="Looks at all objects for cycles: up to six an hour, in moments when nobody asks.",
     ),
     Panel(
         "Event loop lag",

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from codns.master import garbage
-from codns.master.garbage import FULL_FORCED_S, FULL_S, MIDDLE, QUIET_S, YOUNG_S, Garbage
+from codns.master.garbage import FORCED, FULL_S, FULL_SHARE, MIDDLE, QUIET_S, YOUNG_S, Garbage
 
 
 class Loop:
@@ -68,22 +68,22 @@ def test_who_has_nothing_to_do_looks_at_nothing(monkeypatch):
         (QUIET_S * 1.5, 1.0, 0.01, [600.0, 1200.0]),
         (QUIET_S / 2, 1.0, 0.01, []),  # never quiet
         (QUIET_S * 1.5, QUIET_S / 2, 0.01, []),  # not for long
-        (QUIET_S * 1.5, 1.0, 1.0, [600.0]),  # dear: a thousandth of the time, no more
+        (QUIET_S * 1.5, 1.0, 0.03, [600.0, 1350.0]),  # dear: not so often
     ],
 )
 def test_all_are_looked_at_in_quiet_moments(monkeypatch, every, due, cost_s, at):
     loop = Loop(monkeypatch, cost_s)
-    loop.run(1500.0, every, due)
+    loop.run(1799.0, every, due)
     assert loop.full() == pytest.approx(at, abs=1.2)
     assert loop.one.full == len(at)
     assert loop.one.found == 7 * len(at)
     assert loop.one.full_s == pytest.approx(cost_s * len(at))
 
 
-def test_who_is_never_quiet_is_held_up_once_an_hour(monkeypatch):
-    loop = Loop(monkeypatch, 0.01)
-    loop.run(FULL_FORCED_S + FULL_S, QUIET_S / 2)
-    assert loop.full() == pytest.approx([FULL_FORCED_S], abs=0.2)
+def test_who_is_never_quiet_is_held_up_all_the_same(monkeypatch):
+    loop = Loop(monkeypatch, 2 * FULL_SHARE * FULL_S)
+    loop.run(FORCED * FULL_S + 2 * FORCED * FULL_S + 1, QUIET_S / 2)
+    assert loop.full() == pytest.approx([FORCED * FULL_S, 3 * FORCED * FULL_S], abs=0.2)
 
 
 class Cycle:
