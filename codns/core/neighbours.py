@@ -95,7 +95,8 @@ class Neighbours:
     """The list, the neighbours among it, and who has us for one.
 
     `me` is our listed address, `mine` the identities of our nameservers. Calls return effects in
-    the order they are to be carried out.
+    the order they are to be carried out. `timers`: of the whole node, if it has some; then what
+    they bring about is taken with `take` after they have fired.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Neighbours:
         mine: frozenset[bytes] = frozenset(),
         count: int = NEIGHBOURS,
         heartbeat_s: float = HEARTBEAT_S,
+        timers: Timers | None = None,
     ) -> None:
         self.me = me
         self.mine = mine
@@ -116,7 +118,7 @@ class Neighbours:
         self.seats = Seats(life_s=SEAT_HEARTBEATS * heartbeat_s)
         self._rng = rng
         self._scan = Scan(rng)
-        self._timers = Timers()
+        self._timers = Timers() if timers is None else timers
         self.heartbeats = Heartbeats(self._timers, rng, self._missed)
         self._scan_alarm = Alarm(self._scan_due)
         self._beats = [Alarm(partial(self._beat_due, slot)) for slot in range(count)]
@@ -184,7 +186,7 @@ class Neighbours:
             self._choose(now)
         if new:
             self._timers.set(self._scan_alarm, now)
-        return self._take()
+        return self.take()
 
     def heartbeat(
         self, address: str, now: float, health: Health, *, neighbour: bool
@@ -199,7 +201,7 @@ class Neighbours:
         if away and now >= max(self._prompt_at, peer.sent_at + self.heartbeat_s):
             self._prompt_at = now + PROMPT_S
             self._send(peer, now)
-        return full, self._take()
+        return full, self.take()
 
     def heartbeat_answered(
         self, address: str, token: int, now: float, health: Health, *, full: bool
@@ -222,14 +224,14 @@ class Neighbours:
         elif full:
             self._leave(peer, "full")
             self._choose(now)
-        return self._take()
+        return self.take()
 
     def challenged(self, address: str, now: float) -> list[Effect]:
         """The peer dropped our heartbeat, not knowing our boot yet (RULES 8.3): send again."""
         peer = self.peers.get(address)
         if peer is not None and self.heartbeats.challenged(peer, now):
             self._send(peer, now)
-        return self._take()
+        return self.take()
 
     def full(self, address: str, now: float) -> list[Effect]:
         """It said FULL to a query."""
@@ -239,13 +241,13 @@ class Neighbours:
             if peer.slot is not None:
                 self._leave(peer, "full")
                 self._choose(now)
-        return self._take()
+        return self.take()
 
     def set_nameservers(self, mine: frozenset[bytes], now: float) -> list[Effect]:
         """Our own nameservers have changed."""
         self.mine = mine
         self._choose(now)
-        return self._take()
+        return self.take()
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` has something to do."""
@@ -254,7 +256,7 @@ class Neighbours:
     def handle_timeout(self, now: float) -> list[Effect]:
         """Do what is due at `now`."""
         self._timers.fire(now)
-        return self._take()
+        return self.take()
 
     # Watching
 
@@ -387,6 +389,9 @@ class Neighbours:
             self._reserve.remove(peer)
         del self.peers[peer.address]
 
-    def _take(self) -> list[Effect]:
-        out, self._out = self._out, []
+    def take(self) -> list[Effect]:
+        """Return what is to be done, once."""
+        out = self._out
+        if out:
+            self._out = []
         return out

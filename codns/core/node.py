@@ -209,6 +209,8 @@ class Node:
     def handle_timeout(self, now: float) -> list[Effect]:
         """Do everything that is due."""
         self._state.timers.fire(now)
+        if self._fleet is not None:
+            self._fleet.peering.after_timers(now)
         self._loops.outstanding(self._state.outstanding, now)
         return self._take(now)
 

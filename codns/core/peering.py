@@ -21,7 +21,6 @@ from codns.core.messages import (
     Report,
 )
 from codns.core.model import Note, SendPeer
-from codns.core.neighbour_returns import Alarm
 from codns.core.neighbours import (
     LIST_MAX,
     Effect,
@@ -33,7 +32,6 @@ from codns.core.neighbours import (
 from codns.core.peer_state import Health
 from codns.core.settings import PeerSettings, Settings
 from codns.core.state import State
-from codns.core.timers import AGAIN_S
 
 REPORT_S: Final = 1.0  # half the interval in which a neighbour hears us
 
@@ -48,12 +46,13 @@ class Peering:
     def __init__(self, state: State, me: PeerSettings, rng: random.Random) -> None:
         self._state = state
         self.me = me
-        self.neighbours = Neighbours(me.me, rng, count=me.neighbours, heartbeat_s=me.heartbeat_s)
+        self.neighbours = Neighbours(
+            me.me, rng, count=me.neighbours, heartbeat_s=me.heartbeat_s, timers=state.timers
+        )
         self.identities: tuple[bytes, ...] = ()
         self.validating: Callable[[float], bool] = _no
         self.healthy: Callable[[], bool] = _yes
         self.load: Callable[[], tuple[int, int]] = _idle
-        self._alarm = Alarm(self._due)
         self._report: Report | None = None
         self._report_until = -inf
 
@@ -95,8 +94,7 @@ class Peering:
         full, effects = self.neighbours.heartbeat(peer, now, health, neighbour=message.neighbour)
         reply = HeartbeatReply(message.token, full, self.report(now))
         self._state.out.append(SendPeer(peer, reply))
-        if effects:
-            self._do(effects, now)
+        self._do(effects, now)
 
     def heartbeat_answered(self, message: HeartbeatReply, peer: str, now: float) -> None:
         """A peer says that it is there."""
@@ -114,12 +112,11 @@ class Peering:
         """It said FULL to a query."""
         self._do(self.neighbours.full(peer, now), now)
 
-    def _due(self, now: float) -> None:
-        try:
-            self._do(self.neighbours.handle_timeout(now), now)
-        except BaseException:
-            self._state.timers.set(self._alarm, now + AGAIN_S)
-            raise
+    def after_timers(self, now: float) -> None:
+        """The node's timers have fired, the neighbours' among them."""
+        effects = self.neighbours.take()
+        if effects:
+            self._do(effects, now)
 
     def _do(self, effects: list[Effect], now: float) -> None:
         out = self._state.out
@@ -132,8 +129,6 @@ class Peering:
                     out.append(Note("warning", "peer does not answer", {"peer": effect.peer}))
             elif isinstance(effect, PeerUp):
                 out.append(Note("info", "peer answers again", {"peer": effect.peer}))
-        due = self.neighbours.next_timeout()
-        self._state.timers.set(self._alarm, inf if due is None else due)
 
 
 def _health(report: Report) -> Health:

@@ -71,13 +71,12 @@ class Reading:
         alarm = neighbours._scan_alarm
         if not neighbours._scan.fast and (int(now / READ_S) + host.index) % (SCAN_S / READ_S):
             neighbours._timers.set(alarm, max(alarm.due, now + 2 * READ_S))
-            fleet.peering._do([], now)
 
 
 def _heartbeat(peering: Peering, peer: Peer, now: float) -> list[Effect]:
     """Send a real heartbeat."""
     peering.neighbours._send(peer, now)
-    peering._do(peering.neighbours._take(), now)
+    peering._do(peering.neighbours.take(), now)
     out, peering._state.out = peering._state.out, []
     return out
 

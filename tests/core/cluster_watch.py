@@ -268,11 +268,16 @@ def _text(name):
 
 
 def _told(reply, name, kind):
-    """The answer section of a peer's reply as dnspython reads it; a lie may be no message."""
+    """The answer section of a peer's reply as dnspython reads it; a lie may be no message.
+
+    Records that it cannot read (A of class CH with an address) are passed over: codns leaves out
+    whatever is of another class, and the rest is still what the peer said.
+    """
     question = dns.message.make_query(name, kind).to_wire()[12:]
     header = struct.pack(">HHHHHH", 0, 0x8180, 1, reply.ancount, reply.nscount, 0)
     try:
-        message = dns.message.from_wire(header + question + reply.body, ignore_trailing=True)
+        wire = header + question + reply.body
+        message = dns.message.from_wire(wire, ignore_trailing=True, continue_on_error=True)
     except (dns.exception.DNSException, ValueError):
         return []
     return message.answer

@@ -193,8 +193,6 @@ def test_what_is_done_now_and_then_goes_on_after_a_mistake(monkeypatch):
     for alarm in beats:
         assert 0.5 < (failed(alarm, neighbours._timers, now) - now) / neighbours.heartbeat_s < 1.5
     assert failed(neighbours._scan_alarm, neighbours._timers, now) == now + 1.0
-    monkeypatch.setattr(Neighbours, "handle_timeout", broken)
-    assert failed(cluster[0].fleet.peering._alarm, timers, now) == now + AGAIN_S
     assert failed(_Periodic(node._state, PURGE_S, broken), timers, now) == now + PURGE_S
     assert probes
     assert failed(probes[0], timers, now) == now + AGAIN_S
