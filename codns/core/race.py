@@ -15,7 +15,8 @@ would double everybody's load. Rules, in order (RULES 5):
     without an answer or has been silent for all its tries, and never over a stale positive of our
     own nameserver's. One of a peer's is no better: it may have been a lie.
  4. SERVFAIL or REFUSED from a healthy local path asks one peer: a broken domain is broken
-    everywhere. A transport error, or a path that is failing, asks all three.
+    everywhere. Garbage or a transport error, which say nothing of the domain, or a path that is
+    failing, asks all three.
  5. Losers run on to their own time-out. What the local attempt would have needed teaches the
     estimators (a censored sample), and a local answer replaces a peer's in the cache.
  6. In relief (`core.local_path`) peers go first; the local nameserver is asked when all that were
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 EVENTS_MAX: Final = 32  # of a timeline: 5 contacts with 2 events each, local tries, the end
 
 _ANSWER: Final = Outcome.ANSWER
+_SERVFAIL: Final = Outcome.SERVFAIL
+_REFUSED: Final = Outcome.REFUSED
 _OVERLOAD: Final = Outcome.OVERLOAD
 
 
@@ -349,7 +352,7 @@ class Race:
             return False
         if self.give_held(now):
             return True
-        if outcome.answered and not self.failing:
+        if (outcome is _SERVFAIL or outcome is _REFUSED) and not self.failing:
             self.schedule.limit(1, now)
         elif not lookup.cached_failure:  # that one came when the first peer was asked
             self.schedule.hurry(now)

@@ -9,7 +9,9 @@ from node_world import answers, failing, negative, silent, unreachable
 from scripted_peers import busy, raced
 
 from codns.core.messages import Status
+from codns.wire.outcome import Outcome
 
+GARBAGE = lambda query, now: (0.01, Outcome.FORMERR)
 NOWHERE = (answers(9.0),) * 3  # peers that answer nobody any more
 YES, NO, NODATA = answers(0.02), negative(0.02), negative(0.02, rcode="NOERROR")
 
@@ -82,6 +84,9 @@ def test_no_more_than_max_remote_are_asked(most, asked):
         (unreachable(0.01), [silent, silent, YES], [0.01, 0.41, 1.21], ("p3", "NOERROR", 1.230)),
         (unreachable(0.01), [failing(0.02), YES], [0.01, 0.03], ("p2", "NOERROR", 0.050)),
         (unreachable(0.01), [failing(0.02)] * 3, [0.01, 0.03, 0.05], ("error", "SERVFAIL", 1.61)),
+        # so does garbage, which says nothing of the domain: the first peer may be dead
+        (GARBAGE, [silent, silent, YES], [0.01, 0.41, 1.21], ("p3", "NOERROR", 1.230)),
+        (GARBAGE, [failing(0.02), YES], [0.01, 0.03], ("p2", "NOERROR", 0.050)),
         # a failure never beats an answer that may still come
         (answers(0.5), [failing(0.02)] * 3, [0.2, 0.22, 0.24], ("local", "NOERROR", 0.5)),
         (answers(3.9), [silent] * 3, [0.2, 0.6, 1.4], ("local", "NOERROR", 3.9)),
