@@ -242,7 +242,7 @@ PROCESS: Final = (
             (rate("codns_garbage_collections_total", "instance"), "{{instance}} looks"),
             (rate("codns_garbage_collections_seconds_total", "instance"), "{{instance}} seconds"),
         ),
-        about="Looks at all objects for cycles: up to six an hour, in moments when nobody asks.",
+        about="Looks at all objects, up to six an hour, when nobody asks. To find some is a flaw.",
     ),
     Panel(
         "Event loop lag",
