@@ -341,7 +341,8 @@ class Pool:
             limit = sys.maxsize
         if self._nofile is not None:
             limit = min(limit, self._nofile)
-        servers = max((worker.servers for worker in self._workers.values()), default=1)
+        # None was asked yet: there is one all the same, or there would be nothing to warn of
+        servers = max([1, *(worker.servers for worker in self._workers.values())])
         ports = ports_each(limit, servers)
         if ports < PORTS:
             self._warned = True

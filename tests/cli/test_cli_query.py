@@ -169,11 +169,25 @@ def test_usage(codns, args, said):
     assert result.stdout == ""
 
 
+def bound_to_one_port():
+    """A UDP socket and one for TCP that does not listen; somebody may have a port for TCP."""
+    while True:
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        taken = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            taken.bind(closed.getsockname())
+        except OSError:
+            taken.close()
+            closed.close()
+            continue
+        return taken, closed
+
+
 def test_nobody_listens(codns):
-    with socket.socket(type=socket.SOCK_DGRAM) as taken, socket.socket() as closed:
-        taken.bind(("127.0.0.1", 0))
+    taken, closed = bound_to_one_port()
+    with taken, closed:
         port = taken.getsockname()[1]
-        closed.bind(("127.0.0.1", port))  # bound but not listening
         result = codns("query", "www.example", "@127.0.0.1", "-p", port, "--tcp")
         assert result.exit_code == 3
         assert result.stderr == (
