@@ -250,11 +250,11 @@ class Neighbours:
         return self.take()
 
     def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do."""
+        """When `handle_timeout` has something to do: for timers of our own."""
         return self._timers.next()
 
     def handle_timeout(self, now: float) -> list[Effect]:
-        """Do what is due at `now`."""
+        """Do what is due at `now`, if the timers are our own; a node fires its own."""
         self._timers.fire(now)
         return self.take()
 

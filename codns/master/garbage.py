@@ -14,7 +14,7 @@ is the collector's, and Python's own timetable for it does not suit a loop that 
 
 So it does not run by itself:
 
-  young    every `YOUNG_S` in which something was done: what was made meanwhile, about 1 ms at most
+  young    every `YOUNG_S` in which something was done: what was made meanwhile, 2 ms beside a crowd
   middle   with every `MIDDLE`th of these, what survived so many of them
   full     everything but what was there at the start, when the loop has just waited for `QUIET_S`
            and no task is due for as long. At least `FULL_S` after the last one, and later if that
@@ -40,7 +40,7 @@ QUIET_S: Final = 0.030  # no query for so long: under some 30 a second there is 
 
 
 class Garbage(trio.abc.Instrument):
-    """Looks for cycles now and then. `found` objects by full looks, which took `full_s` in all."""
+    """`full` looks at everything so far, which found `found` objects and took `full_s` seconds."""
 
     def __init__(self) -> None:
         self.found = 0

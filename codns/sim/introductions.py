@@ -57,7 +57,7 @@ class Introductions:
 
     def accepts(self, sender: int, boot: int, message: Message, now: float, *, echo: bool) -> bool:
         """May a message of that life pass? If not, it is greeted, once a second at most."""
-        if self._known.get(sender, UNKNOWN) == boot:
+        if self.knows(sender, boot):
             return True
         if echo:
             self._learn(sender, boot)
@@ -72,7 +72,7 @@ class Introductions:
 
     def greeted(self, sender: int, boot: int, greeting: Greeting) -> None:
         """A greeting came."""
-        known = self._known.get(sender, UNKNOWN) == boot
+        known = self.knows(sender, boot)
         news = greeting.echo and not known
         if news:
             self._learn(sender, boot)
