@@ -19,11 +19,15 @@ A series is *growing* if all of this holds:
   lasting      In each half of the cycles the slope is above half the limit. One step up, a burst
                that took memory once, is in one half only.
 
+Blocks go up until the daemon looks for garbage, every ten minutes, and down again: two cycles, so
+that their medians alternate. Of these the least of the last eleven minutes is judged (`floors`).
+
 Is 1 % little enough? A master has some 50 MiB and gets 130,000 queries an hour: 1 % is 4 bytes a
 query, and the smallest leak that Python can make is 16. What each series would have seen is not
 only computed: `sensitivity` adds ramps to it until the verdict turns.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from statistics import median
@@ -52,6 +56,9 @@ BLOCKS: Final = Limit(0.01, 1_000.0)  # of objects: one for 130 queries
 COUNT: Final = Limit(0.01, 1.0)  # descriptors, threads, entries of a table
 BYTES: Final = Limit(0.01, 16_384.0)
 TIME: Final = Limit(0.20, 0.2)  # ms
+
+# Seconds between two looks at all garbage (`codns.master.garbage`), and until it is quiet
+FLOORS: Final = {"codns_memory_blocks": 660.0}
 
 # Noted and not judged: PSS falls when others share our libraries, and grows when they end
 UNJUDGED: Final = ("pss",)
@@ -163,6 +170,28 @@ def judge(points: Points, limit: Limit, seconds: float) -> Verdict:
 def limit_of(name: str) -> Limit:
     """Of a figure; a table unless it is listed."""
     return LIMITS.get(name, COUNT)
+
+
+def floors(points: Points, window_s: float) -> list[tuple[float, float]]:
+    """At each time the least value of the last `window_s`: what is there between two saw-teeth."""
+    found: list[tuple[float, float]] = []
+    least: deque[tuple[float, float]] = deque()  # rising values: the first is the least
+    for at, value in points:
+        while least and least[-1][1] >= value:
+            least.pop()
+        least.append((at, value))
+        while least[0][0] < at - window_s:
+            least.popleft()
+        found.append((at, least[0][1]))
+    return found
+
+
+def floored(series: dict[Key, list[tuple[float, float]]]) -> dict[Key, list[tuple[float, float]]]:
+    """All series, those with saw-teeth as their floors."""
+    return {
+        key: floors(points, FLOORS[key.name]) if key.name in FLOORS else points
+        for key, points in series.items()
+    }
 
 
 def verdicts(series: dict[Key, list[tuple[float, float]]], seconds: float) -> dict[Key, Verdict]:

@@ -36,7 +36,7 @@ class Report:
         settings = [row["settings"] for row in rows if "settings" in row]
         self.settings: dict[str, Any] = settings[0]
         self.seconds = float(self.settings["seconds"])
-        self.series = sampler.series(rows)
+        self.series = judge.floored(sampler.series(rows))
         self.verdicts = judge.verdicts(self.series, self.seconds)
         self.faults = [row for row in rows if "fault" in row]
         self.clients = [row for row in rows if row.get("role") == "clients"]

@@ -14,7 +14,7 @@ is the collector's, and Python's own timetable for it does not suit a loop that 
 
 So it does not run by itself:
 
-  young    every `YOUNG_S` in which something was done: what was made meanwhile, 2 ms beside a crowd
+  young    every `YOUNG_S` in which something is done: what was made meanwhile, 2 ms in a crowd
   middle   with every `MIDDLE`th of these, what survived so many of them
   full     everything but what was there at the start, when the loop has just waited for `QUIET_S`
            and no task is due for as long. At least `FULL_S` after the last one, and later if that

@@ -521,3 +521,15 @@ def test_an_interrupted_run_tells_what_it_has(tmp_path):
     assert run.returncode == 0, printed + said
     assert "verdict: no trouble" in printed
     assert sampler.read(out)[-1] == {"troubles": []}
+
+
+def test_saw_teeth_hide_no_growth_of_their_floor():
+    """Garbage is looked for every ten minutes; what is left then is what counts."""
+    key = judge.Key(0, "master", 1, "codns_memory_blocks")
+
+    def sawn(an_hour):
+        return [(at, 190_000 + 2 * (at % 600) + an_hour * at / HOUR) for at in range(0, 3600, 5)]
+
+    for an_hour, growing in ((0, False), (1_000, False), (4_000, True)):
+        series = judge.floored({key: sawn(an_hour)})
+        assert judge.verdicts(series, HOUR)[key].growing is growing
