@@ -241,7 +241,7 @@ class Cluster:
         target = self._by_address.get(peer)
         heartbeat = isinstance(message, _HEARTBEATS)
         if not heartbeat:  # one in ten
-            self._asks_peer(host, peer, target, message, now)
+            self._watch(host, peer, target, message, now)
         if target is None:
             return
         delay = self.link(host.index, target, message, now)
@@ -252,10 +252,10 @@ class Cluster:
             echo = self._known[host.index].echoes(target, self.hosts[target].boot)
         self.kernel.at(now + delay, self._arrive, (target, message, host, echo))
 
-    def _asks_peer(
+    def _watch(
         self, host: Host, peer: str, target: int | None, message: Message, now: float
     ) -> None:
-        """A query, or what became of one, leaves for a peer."""
+        """Note and check a query to a peer, or what became of one."""
         if isinstance(message, Query):
             name = self.book.question(message.name, message.qtype)
             self.transcript.add((now, host.index, "remote", peer, name, ""))
