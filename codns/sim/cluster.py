@@ -41,8 +41,10 @@ from codns.sim.kernel import Kernel
 from codns.sim.transcript import Transcript, rcode_text
 
 PEER_PORT: Final = 7353
+SLOT_S: Final = 0.5  # for one node, which has 24 events a second
 NODES_MAX: Final = 1 << 16  # as many as have an address below: more than anybody simulates
 _HEARTBEATS: Final = (HeartbeatRequest, HeartbeatReply)
+_Arriving = tuple[int, Message, Host, Introductions | None, bool]
 _HEARTBEAT: Final = HeartbeatReply(0, False, Report(None, False, False, (), 0, 0, ""))
 
 
@@ -89,7 +91,7 @@ class Cluster:
     ) -> None:
         if len(behaviours) > NODES_MAX:
             raise ValueError(f"{len(behaviours)} nodes; at most {NODES_MAX} have addresses")
-        self.kernel = Kernel()
+        self.kernel = Kernel(SLOT_S / max(len(behaviours), 1))
         self.book = Book()
         self.link = link or links.same()
         self.seed = seed
@@ -106,6 +108,7 @@ class Cluster:
         self._looking = looking
         self._brain = brain
         self._known: list[Introductions] = []
+        self._arrives = self._arrive  # made once, not for each message
         self._idents = 0
         self._clients = 0
         common = dict(settings or {})
@@ -244,13 +247,18 @@ class Cluster:
             self._watch(host, peer, target, message, now)
         if target is None:
             return
-        delay = self.link(host.index, target, message, now)
+        index = host.index
+        delay = self.link(index, target, message, now)
         if delay is None:
             return
-        echo = False
-        if heartbeat and self._known and not self._known[target].knows(host.index, host.boot):
-            echo = self._known[host.index].echoes(target, self.hosts[target].boot)
-        self.kernel.at(now + delay, self._arrive, (target, message, host, echo))
+        known, echo = None, False
+        if self._known:
+            known = self._known[target]
+            if not known.knows(index, host.boot):
+                known = None
+                if heartbeat:
+                    echo = self._known[index].echoes(target, self.hosts[target].boot)
+        self.kernel.at(now + delay, self._arrives, (target, message, host, known, echo))
 
     def _watch(
         self, host: Host, peer: str, target: int | None, message: Message, now: float
@@ -272,16 +280,20 @@ class Cluster:
         said = f"{note.event} {values}".strip()
         self.transcript.add((self.kernel.now, host.index, "note", note.level, None, said))
 
-    def _arrive(self, arriving: tuple[int, Message, Host, bool]) -> None:
-        target, message, sender, echo = arriving
-        host = self.hosts[target]
+    def _arrive(self, arriving: _Arriving) -> None:
+        target, message, sender, known, echo = arriving
+        hosts = self.hosts
+        host = hosts[target]
         if not host.alive:
             return
         if self._known:
-            now, known = self.kernel.now, self._known[target]
-            if not known.accepts(sender.index, sender.boot, message, now, echo=echo):
-                return
-        host.hear((message, sender.me))
+            introductions = self._known[target]
+            # Known when it left, as nearly always, and both are who they were: known still
+            if known is not introductions or hosts[sender.index] is not sender:
+                index, boot, now = sender.index, sender.boot, self.kernel.now
+                if not introductions.accepts(index, boot, message, now, echo=echo):
+                    return
+        host.hear(message, sender.me)
 
     def greet(self, source: int, target: int, greeting: Greeting) -> None:
         """A greeting leaves (`introductions`)."""

@@ -114,8 +114,8 @@ class Host:
     """
 
     __slots__ = (
-        "_book", "_wake", "alive", "boot", "index", "kernel", "me", "node", "servers", "settings",
-        "surroundings",
+        "_alarms", "_book", "_wake", "alive", "boot", "index", "kernel", "me", "node", "servers",
+        "settings", "surroundings",
     )  # fmt: skip
 
     def __init__(
@@ -140,6 +140,7 @@ class Host:
         self.alive = True
         self.boot = boot
         self._wake = inf
+        self._alarms = self._alarm  # made once, not for each deadline
         self.node: Brain = brain or Node(settings, rng, kernel.now)
 
     # -- what comes in --------------------------------------------------------------------------
@@ -168,10 +169,10 @@ class Host:
         if self.alive:
             self._carry_out(self.node.job_done(done, self.kernel.now))
 
-    def hear(self, heard: tuple[Message, str]) -> None:
+    def hear(self, message: Message, peer: str) -> None:
         """A peer's message has passed the link."""
         if self.alive:
-            self._carry_out(self.node.peer_message(*heard, self.kernel.now))
+            self._carry_out(self.node.peer_message(message, peer, self.kernel.now))
 
     def stop(self) -> None:
         """It hears and says nothing any more."""
@@ -192,7 +193,7 @@ class Host:
         due = self.node.next_timeout()
         if due is not None and due < self._wake:
             self._wake = max(due, self.kernel.now)
-            self.kernel.at(due, self._alarm, self._wake)
+            self.kernel.at(due, self._alarms, self._wake)
 
     def _exchange(self, job: SendJob) -> None:
         kernel = self.kernel
@@ -218,7 +219,7 @@ class Host:
         due = node.next_timeout()
         if due is not None and due > now:  # what it was set for is over
             self._wake = due
-            self.kernel.at(due, self._alarm, due)
+            self.kernel.at(due, self._alarms, due)
             return
         self._carry_out(node.handle_timeout(now))
 

@@ -1,47 +1,81 @@
-"""Virtual time: a heap of events, and a clock that jumps from one to the next.
+"""Virtual time: events in order, and a clock that jumps from one to the next.
 
 An event is a call with one argument at a time. Order is by (time, sequence): what is due at the
 same instant happens in the order it was asked for, whatever the hash seed (DESIGN 8). Nothing is
-ever taken out of the heap: whoever scheduled a call that is no longer wanted knows it when it
-comes (a dead host, an alarm that was set anew), which costs less than searching.
+ever taken out: whoever scheduled a call that is no longer wanted knows it when it comes (a dead
+host, an alarm that was set anew), which costs less than searching.
+
+Time is cut into slots (a calendar queue: Brown, CACM 31(10), 1988). What is due in a later slot
+lies there unsorted, and only the present slot is a heap. One heap for all would hold some 5,000
+events for 1,000 nodes, and taking one out touches thirty of them, most not in the processor's
+cache; so it touches the few of its slot. With slots of any length the order is the same.
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Any
+from typing import Any, Final
+
+SLOT_S: Final = 0.010  # a dozen events for 50 nodes
+
+Event = tuple[float, int, Callable[[Any], object], Any]
 
 
 class Kernel:
-    """The clock and what is to come. `now` in seconds, `events` done so far."""
+    """The clock and what is to come. `now` in seconds, `events` done so far.
 
-    __slots__ = ("_heap", "_sequence", "events", "now")
+    A slot of `slot_s` seconds best holds about a dozen events: more are slow to sort, with fewer
+    there are too many slots.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_heap", "_later", "_rate", "_sequence", "_slot", "_slots", "events", "now")
+
+    def __init__(self, slot_s: float = SLOT_S) -> None:
         self.now = 0.0
         self.events = 0
         self._sequence = 0
-        self._heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
+        self._rate = 1 / slot_s
+        self._slot = 0  # the present one
+        self._heap: list[Event] = []  # what is due in it, or in one before it
+        self._slots: list[int] = []  # a heap of later ones that hold something
+        self._later: dict[int, list[Event]] = {}
 
     def at(self, time: float, do: Callable[[Any], object], what: Any = None) -> None:
         """Call `do(what)` at `time`; at once if that is past, never if it is inf."""
         if time == inf:
             return
-        now = self.now
+        time = max(time, self.now)
         self._sequence = sequence = self._sequence + 1
-        heappush(self._heap, (max(time, now), sequence, do, what))
+        slot = int(time * self._rate)
+        if slot <= self._slot:
+            heappush(self._heap, (time, sequence, do, what))
+            return
+        later = self._later.get(slot)
+        if later is None:
+            self._later[slot] = [(time, sequence, do, what)]
+            heappush(self._slots, slot)
+        else:
+            later.append((time, sequence, do, what))
 
     def run(self, until: float) -> None:
         """Let time pass up to and including `until`."""
-        heap, pop, events = self._heap, heappop, 0
+        pop, events, slots = heappop, 0, self._slots
+        last = int(until * self._rate)
         try:
-            while heap and heap[0][0] <= until:
-                self.now, _, do, what = pop(heap)
-                events += 1
-                do(what)
+            while True:
+                heap = self._heap
+                while heap and heap[0][0] <= until:
+                    self.now, _, do, what = pop(heap)
+                    events += 1
+                    do(what)
+                if heap or not slots or slots[0] > last:
+                    break
+                self._slot = slot = heappop(slots)
+                self._heap = heap = self._later.pop(slot)
+                heapify(heap)
         finally:
             self.events += events
         self.now = max(self.now, until)
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + sum(map(len, self._later.values()))

@@ -1,5 +1,7 @@
 """The library: nodes in virtual time, exact times, transcripts, lives."""
 
+import random
+
 import dns.message
 import pytest
 from node_world import answers as real
@@ -48,6 +50,33 @@ class TestKernel:
         with pytest.raises(ZeroDivisionError):
             kernel.run(2.0)
         assert (kernel.now, kernel.events) == (1.0, 1)
+
+    @pytest.mark.parametrize("slot_s", [1e-4, 0.01, 0.3, 1000.0])
+    def test_slots_of_any_length_give_the_same_order(self, slot_s):
+        """Events that ask for others: at once, in the same slot, much later."""
+        rng, kernel, done = random.Random(7), Kernel(slot_s), []
+        asked: list[tuple[float, int]] = []
+
+        def ask(time: float) -> None:
+            if len(asked) < 3000:
+                number = len(asked)
+                asked.append((max(time, kernel.now), number))
+                kernel.at(time, happen, number)
+
+        def happen(number: int) -> None:
+            done.append((kernel.now, number))
+            for _ in range(rng.choice([0, 1, 1, 3])):
+                ask(kernel.now + rng.choice([-1.0, 0.0, 1e-5, 0.004, 0.004, rng.random(), 40.0]))
+
+        for _ in range(200):
+            ask(rng.random())
+        for end in (0.1, 0.1, 0.25, 1.0, 1e9):
+            kernel.run(end)
+            assert kernel.now == end
+            assert done == sorted(asked)[: len(done)]
+            assert len(kernel) == len(asked) - len(done)
+            assert all(time > end for time, _ in sorted(asked)[len(done) :])
+        assert kernel.events == len(done) == len(asked) >= 200
 
 
 class TestBook:
