@@ -77,7 +77,6 @@ class Fleet:
         self.private = PrivateNames()
         self.peers_failed = Failures()
         self.peering = Peering(state, me, random.Random(rng.getrandbits(64)))
-        self.peering.healthy = self.healthy
         self.neighbours = self.peering.neighbours
         self.attempts: dict[int, RemoteAttempt] = {}
         self.remote_max = settings.race_max_remote
@@ -126,6 +125,7 @@ class Fleet:
         self.budget.configure(settings.race_budget)
         apart = [name for name, zone in settings.zones.items() if not zone.peers]
         self.private.configure((*settings.private_zones, *apart))
+        self.peering.failing = not self.healthy()
         self.peering.configure(settings, now)
         self.after(now)
 
@@ -226,9 +226,8 @@ class Fleet:
         self.attempts[ident] = attempt
         self.counts.sent += 1
         key = lookup.key
-        flags = key[-1]
         name, qtype, qclass = key[:-5], key[-5] << 8 | key[-4], key[-3] << 8 | key[-2]
-        query = Query(ident, name, qtype, qclass, bool(flags & 1), bool(flags & _CD))
+        query = Query(ident, name, qtype, qclass, bool(key[-1] & 1), bool(key[-1] & _CD))
         self.state.out.append(SendPeer(attempt.peer.address, query))
         return ident
 
@@ -376,6 +375,7 @@ class Fleet:
         if zone is _DEFAULT:
             self.counts.changes[change.after.value] += 1
             self.state.cache.prefetch = self.state.settings.cache_prefetch and not failing
+            self.peering.failing = change.after is not PathState.HEALTHY
             self.on_health(change.after is PathState.HEALTHY, now)
         if failing:
             self.on_failing(side, now)

@@ -54,7 +54,7 @@ class Sent:
 class Heartbeats:
     """All heartbeats under way. `missed(sent, now)` is called at each deadline that passes."""
 
-    __slots__ = ("_latest", "_missed", "_sent", "_timers", "_token", "strays")
+    __slots__ = ("_missed", "_sent", "_timers", "_token", "strays")
 
     def __init__(
         self, timers: Timers, rng: random.Random, missed: Callable[[Sent, float], None]
@@ -63,7 +63,6 @@ class Heartbeats:
         self._missed = missed
         self._token = rng.getrandbits(TOKEN_BITS)
         self._sent: dict[int, Sent] = {}
-        self._latest: dict[str, Sent] = {}
         self.strays = 0  # answers to no heartbeat of ours, or to one too old
 
     def __len__(self) -> int:
@@ -71,12 +70,11 @@ class Heartbeats:
 
     def send(self, peer: Peer, now: float) -> int:
         """Remember a heartbeat that leaves now. Return its token."""
-        self._token += 1
-        sent = Sent(self, peer, self._token, now)
-        self._sent[sent.token] = self._latest[peer.address] = sent
+        self._token = token = self._token + 1
+        self._sent[token] = sent = Sent(self, peer, token, now)
         self._timers.set(sent, sent.deadline)
-        peer.sent_at = now
-        return sent.token
+        peer.sent_at, peer.latest = now, token
+        return token
 
     def answered(self, address: str, token: int) -> Sent | None:
         """An answer came: to what? None, and counted, if to nothing we know of."""
@@ -89,7 +87,7 @@ class Heartbeats:
 
     def challenged(self, peer: Peer, now: float) -> bool:
         """The peer dropped the last one, not knowing us. True: send another now."""
-        sent = self._latest.get(peer.address)
+        sent = self._sent.get(peer.latest)
         if sent is None or sent.late or now < peer.challenged_at + CHALLENGE_S:
             return False
         peer.challenged_at = now
@@ -109,6 +107,4 @@ class Heartbeats:
 
     def _end(self, sent: Sent) -> None:
         del self._sent[sent.token]
-        if self._latest.get(sent.peer.address) is sent:
-            del self._latest[sent.peer.address]
         self._timers.set(sent, inf)

@@ -24,7 +24,6 @@ up to ten (RULES 7.1, `core.neighbour_choice`), hears the others now and then
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from math import floor, inf
 from typing import Final
@@ -32,11 +31,20 @@ from typing import Final
 from codns.core import hrw
 from codns.core.eligibility import Standing, eligible, stand
 from codns.core.heartbeats import Heartbeats, Sent
-from codns.core.neighbour_choice import RESERVE, behind, rank
+from codns.core.messages import Report
+from codns.core.neighbour_choice import RESERVE, Reserve, rank
+from codns.core.neighbour_effects import (
+    Chosen,
+    Dropped,
+    Effect,
+    PeerDown,
+    PeerUp,
+    SendHeartbeat,
+)
 from codns.core.neighbour_returns import Alarm, Returns
 from codns.core.neighbour_scan import Scan
 from codns.core.neighbour_seats import Seats
-from codns.core.peer_state import Health, Peer
+from codns.core.peer_state import Peer
 from codns.core.timers import Timers
 
 NEIGHBOURS: Final = 10  # RULES 7.1, the paper's number
@@ -47,50 +55,6 @@ PROMPT_S: Final = 0.050  # between heartbeats out of turn, to whomever: the quic
 SEAT_HEARTBEATS: Final = 5  # a seat is kept for as many; see `core.neighbour_seats`
 
 
-@dataclass(slots=True)
-class SendHeartbeat:
-    """Send one to `peer`. `token` comes back in the answer; `neighbour`: we want a seat there."""
-
-    peer: str
-    token: int
-    neighbour: bool
-
-
-@dataclass(slots=True)
-class PeerDown:
-    """It did not answer three heartbeats running. Tried again at `retry_at`."""
-
-    peer: str
-    neighbour: bool
-    retry_at: float
-
-
-@dataclass(slots=True)
-class PeerUp:
-    """It was down and answered two heartbeats running."""
-
-    peer: str
-
-
-@dataclass(slots=True)
-class Chosen:
-    """It is a neighbour now; `score` in seconds."""
-
-    peer: str
-    score: float
-
-
-@dataclass(slots=True)
-class Dropped:
-    """It is a neighbour no longer: "down", "full", "replaced", "silent" or "unlisted"."""
-
-    peer: str
-    reason: str
-
-
-Effect = SendHeartbeat | PeerDown | PeerUp | Chosen | Dropped
-
-
 class Neighbours:
     """The list, the neighbours among it, and who has us for one.
 
@@ -98,6 +62,12 @@ class Neighbours:
     the order they are to be carried out. `timers`: of the whole node, if it has some; then what
     they bring about is taken with `take` after they have fired.
     """
+
+    __slots__ = (
+        "_beats", "_epoch", "_out", "_prompt_at", "_ranked", "_reserve", "_reserve_turn",
+        "_returns", "_rng", "_scan", "_scan_alarm", "_settled", "_slots", "_timers", "count",
+        "heartbeat_s", "heartbeats", "listed", "me", "mine", "peers", "seats",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -123,8 +93,7 @@ class Neighbours:
         self._scan_alarm = Alarm(self._scan_due)
         self._beats = [Alarm(partial(self._beat_due, slot)) for slot in range(count)]
         self._slots: list[Peer | None] = [None] * count
-        self._reserve: list[Peer] = []
-        self._last: Peer | None = None  # of a full reserve, if it has a nameserver of its own
+        self._reserve = Reserve()
         self._returns = Returns(self._timers, self._send, count)
         self._epoch = inf  # when the first slot's turns began; set with the first list
         self._settled = False
@@ -189,13 +158,15 @@ class Neighbours:
         return self.take()
 
     def heartbeat(
-        self, address: str, now: float, health: Health, *, neighbour: bool
+        self, address: str, now: float, report: Report, *, neighbour: bool
     ) -> tuple[bool, list[Effect]]:
         """A peer's heartbeat came. `neighbour`: it wants a seat. First of the result: say FULL."""
         peer = self.peers.get(address)
         if peer is None:
             return True, []
-        peer.report(health, now)
+        peer.report(report, now)
+        if peer.slot is not None or peer.reserve:
+            self._reserve.heard(peer, settled=self._settled)
         full = self.seats.heartbeat(address, now, wanted=neighbour)
         away = peer.down or peer.missing
         if away and now >= max(self._prompt_at, peer.sent_at + self.heartbeat_s):
@@ -204,14 +175,14 @@ class Neighbours:
         return full, self.take()
 
     def heartbeat_answered(
-        self, address: str, token: int, now: float, health: Health, *, full: bool
+        self, address: str, token: int, now: float, report: Report, *, full: bool
     ) -> list[Effect]:
         """The answer to a heartbeat of ours came. `full`: there is no seat for us."""
         sent = self.heartbeats.answered(address, token)
         peer = self.peers.get(address)
         if sent is None or peer is not sent.peer:
             return []
-        peer.report(health, now)
+        peer.report(report, now)
         peer.full = full
         if peer.heard(sent.at, now, late=sent.late, timed=sent.timed(now)):
             self._returns.end(peer)
@@ -224,6 +195,8 @@ class Neighbours:
         elif full:
             self._leave(peer, "full")
             self._choose(now)
+        else:
+            self._reserve.heard(peer, settled=self._settled)
         return self.take()
 
     def challenged(self, address: str, now: float) -> list[Effect]:
@@ -280,8 +253,8 @@ class Neighbours:
     def _scan_due(self, now: float) -> None:
         if not len(self._scan):
             return
-        if not self._scan.fast:
-            self._settled = True
+        if not self._settled and not self._scan.fast:
+            self._settled = self._reserve.moved = True
         try:
             peer = self._next_to_hear(now)
             if peer is not None:
@@ -295,11 +268,11 @@ class Neighbours:
         Else who is called upon when a neighbour falls would have been heard up to a whole pass
         ago, a quarter of an hour with 1,000 peers.
         """
-        if not self._scan.fast and len(self._scan) > 2 * RESERVE and self._reserve:
+        if not self._scan.fast and len(self._scan) > 2 * RESERVE and len(self._reserve):
             self._reserve_turn = not self._reserve_turn
             if self._reserve_turn:
                 self._ranked += len(self._reserve)
-                return min(self._reserve, key=lambda peer: (peer.sent_at, peer.address))
+                return min(self._reserve.peers, key=lambda peer: (peer.sent_at, peer.address))
         return self._scan.visit(partial(self._to_be_heard, now), 2 * self.count)
 
     def _to_be_heard(self, now: float, peer: Peer) -> bool:
@@ -313,7 +286,7 @@ class Neighbours:
             return
         was_down = peer.down
         went_down = peer.missed(sent.at, now, self._rng)
-        if not peer.usable and peer in self._reserve:
+        if not peer.usable:
             self._reserve.remove(peer)
         if went_down:
             neighbour = peer.slot is not None
@@ -332,32 +305,32 @@ class Neighbours:
 
     def _offer(self, peer: Peer, now: float) -> None:
         """A peer that is no neighbour was heard: is it better than one of those known?"""
+        reserve = self._reserve
         if not peer.usable:
-            if peer in self._reserve:
-                self._reserve.remove(peer)
+            reserve.remove(peer)
             return
-        if peer not in self._reserve:
-            last = self._last
-            full = len(self._reserve) == RESERVE and self._reserve[-1] is last
-            if full and last is not None and behind(peer, last, settled=self._settled):
+        if peer.reserve:
+            reserve.heard(peer, settled=self._settled)
+            if reserve.same(now):
                 return
-            self._reserve.append(peer)
+        elif reserve.behind(peer, settled=self._settled):
+            return
+        else:
+            reserve.add(peer)
         self._choose(now)
 
     def _choose(self, now: float) -> None:
         members = self.neighbours
-        pool = members + self._reserve
+        pool = members + self._reserve.peers
         self._ranked += len(pool)
         distinct, rest = rank(pool, self.mine, now, settled=self._settled)
         ranked = distinct + rest
         chosen = ranked[: self.count]
-        others = [peer for peer in ranked[self.count :] if peer.usable]
-        self._reserve = others[:RESERVE]
-        last = others[RESERVE - 1] if len(others) >= RESERVE else None
-        self._last = last if last in distinct else None
-        for peer in members:
-            if peer not in chosen:
-                self._leave(peer, "replaced")
+        behind = ranked[self.count :]
+        others = [peer for peer in behind if peer.usable]
+        self._reserve.fill(chosen, others, distinct, apart=not rest, settled=self._settled)
+        for peer in behind:
+            self._leave(peer, "replaced")
         for peer in chosen:
             if peer.slot is None:
                 self._join(peer, now)
@@ -385,8 +358,7 @@ class Neighbours:
         self._leave(peer, "unlisted")
         self._returns.end(peer)
         self.seats.leave(peer.address)
-        if peer in self._reserve:
-            self._reserve.remove(peer)
+        self._reserve.remove(peer)
         del self.peers[peer.address]
 
     def take(self) -> list[Effect]:

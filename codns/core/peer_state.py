@@ -26,9 +26,11 @@ answer that is none (`core.vetting`) counts as a query left unanswered, whatever
 
 import random
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
+from codns.core.messages import Report
 from codns.core.stats import REMOTE, SERVED
 
 RTT_GAIN: Final = 1 / 8  # RFC 6298 2.3, alpha
@@ -77,34 +79,22 @@ class Why(StrEnum):
     SLOWER = "slower"  # others are enough quicker
 
 
-class Health(NamedTuple):
-    """What a peer says of itself, in a heartbeat and in the answer to one.
-
-    `mean_s`: the mean time of its nameservers' answers in seconds, None before the first;
-    `failing`: its judgement of its own path; `nameservers`: their identities.
-    """
-
-    mean_s: float | None
-    failing: bool
-    validates: bool
-    nameservers: frozenset[bytes]
-
-
 class Peer:
     """What is known of one listed peer. `slot`: its place among the neighbours, or None."""
 
     __slots__ = (
-        "_answered_sent_at", "_backoff_s", "_judged", "_missed", "_out_s", "_unanswered",
-        "_up_since", "_ups", "address", "affinity", "asked", "busy_until", "challenged_at",
-        "confirmed", "down", "failing", "failing_since", "full", "heard_at", "mean_s", "missing",
-        "nameservers", "out_until", "retry_at", "rttvar", "sent_at", "served", "slot", "srtt",
-        "validates",
+        "_answered_sent_at", "_backoff_s", "_judged", "_missed", "_out_s", "_told",
+        "_unanswered", "_up_since", "_ups", "address", "affinity", "asked", "busy_until",
+        "challenged_at", "confirmed", "down", "failing", "failing_since", "full", "heard_at",
+        "latest", "mean_s", "missing", "nameservers", "out_until", "reserve", "retry_at",
+        "rttvar", "sent_at", "served", "slot", "srtt", "validates",
     )  # fmt: skip
 
     def __init__(self, address: str, affinity: int = 0) -> None:
         self.address = address
         self.affinity = affinity  # HRW(me, peer), kept because it never changes
         self.slot: int | None = None
+        self.reserve = False  # known to be alive, and the next to become neighbour
         self.confirmed = (
             False  # a heartbeat was answered since it became neighbour, or just before
         )
@@ -112,6 +102,7 @@ class Peer:
         self.srtt: float | None = None
         self.rttvar = 0.0
         self.sent_at = -inf  # the last heartbeat to it
+        self.latest = 0  # and its token
         self.heard_at = -inf  # its last answer in time
         self._answered_sent_at = -inf  # when the newest answered heartbeat had left
 
@@ -120,6 +111,7 @@ class Peer:
         self.failing_since = inf
         self.validates = False
         self.nameservers: frozenset[bytes] = frozenset()
+        self._told: tuple[bytes, ...] = ()  # the same as it said it
         self.full = False
 
         self.challenged_at = -inf  # the last heartbeat sent again because it did not know us
@@ -155,16 +147,21 @@ class Peer:
             return MISS_FIRST_S
         return min(max(MISS_SRTTS * self.srtt, MISS_MIN_S), HEARTBEAT_LIFE_S)
 
-    def report(self, health: Health, now: float) -> None:
-        """Take what the peer says of itself."""
-        mean_s = health.mean_s
+    def report(self, report: Report, now: float) -> None:
+        """Take what the peer says of itself, in a heartbeat and in the answer to one."""
+        mean_s = report.nameserver_s
         known = mean_s is not None and mean_s >= 0.0  # NaN is not
         self.mean_s = min(mean_s, MEAN_MAX_S) if known and mean_s is not None else None
-        if health.failing != self.failing:
-            self.failing_since = now if health.failing else inf
-        self.failing = health.failing
-        self.validates = health.validates
-        self.nameservers = health.nameservers
+        failing = report.failing
+        if failing != self.failing:
+            self.failing_since = now if failing else inf
+            self.failing = failing
+        self.validates = report.validates
+        told = report.nameservers
+        if told is not self._told:
+            if told != self._told:
+                self.nameservers = _as_set(told)
+            self._told = told
 
     # Alive
 
@@ -292,3 +289,9 @@ class Peer:
         if now < self.out_until:
             return Why.UNANSWERING
         return Why.ELIGIBLE
+
+
+@lru_cache(maxsize=4096)
+def _as_set(identities: tuple[bytes, ...]) -> frozenset[bytes]:
+    """Of a thousand nodes each keeps a thousand peers: one set for all who say the same."""
+    return frozenset(identities)

@@ -7,7 +7,6 @@ has changed: what else it tells (means, a load) moves slowly.
 
 import random
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -21,15 +20,8 @@ from codns.core.messages import (
     Report,
 )
 from codns.core.model import Note, SendPeer
-from codns.core.neighbours import (
-    LIST_MAX,
-    Effect,
-    Neighbours,
-    PeerDown,
-    PeerUp,
-    SendHeartbeat,
-)
-from codns.core.peer_state import Health
+from codns.core.neighbour_effects import Effect, PeerDown, PeerUp, SendHeartbeat
+from codns.core.neighbours import Neighbours
 from codns.core.settings import PeerSettings, Settings
 from codns.core.state import State
 
@@ -40,8 +32,14 @@ class Peering:
     """The list, the neighbours, and what they are told.
 
     The node sets what a report tells of it: `validating` (its nameservers validate DNSSEC),
-    `healthy` (its own path is), `load` (remote queries in service or waiting, and the window).
+    `failing` (its own path is not healthy), `load` (remote queries in service or waiting, and the
+    window).
     """
+
+    __slots__ = (
+        "_report", "_report_until", "_state", "failing", "identities", "load", "me",
+        "neighbours", "validating",
+    )  # fmt: skip
 
     def __init__(self, state: State, me: PeerSettings, rng: random.Random) -> None:
         self._state = state
@@ -51,7 +49,7 @@ class Peering:
         )
         self.identities: tuple[bytes, ...] = ()
         self.validating: Callable[[float], bool] = _no
-        self.healthy: Callable[[], bool] = _yes
+        self.failing = False
         self.load: Callable[[], tuple[int, int]] = _idle
         self._report: Report | None = None
         self._report_until = -inf
@@ -71,7 +69,7 @@ class Peering:
 
     def report(self, now: float) -> Report:
         """Return how this node is."""
-        known, failing = self._report, not self.healthy()
+        known, failing = self._report, self.failing
         if known is not None and now < self._report_until and known.failing == failing:
             return known
         times = [s.srtt for s in self._state.default.servers if s.srtt is not None and s.up]
@@ -90,19 +88,21 @@ class Peering:
 
     def heartbeat(self, message: HeartbeatRequest, peer: str, now: float) -> None:
         """A peer asks whether we are there."""
-        health = _health(message.report)
-        full, effects = self.neighbours.heartbeat(peer, now, health, neighbour=message.neighbour)
+        full, effects = self.neighbours.heartbeat(
+            peer, now, message.report, neighbour=message.neighbour
+        )
         reply = HeartbeatReply(message.token, full, self.report(now))
         self._state.out.append(SendPeer(peer, reply))
-        self._do(effects, now)
+        if effects:
+            self._do(effects, now)
 
     def heartbeat_answered(self, message: HeartbeatReply, peer: str, now: float) -> None:
         """A peer says that it is there."""
-        health = _health(message.report)
         effects = self.neighbours.heartbeat_answered(
-            peer, message.token, now, health, full=message.full
+            peer, message.token, now, message.report, full=message.full
         )
-        self._do(effects, now)
+        if effects:
+            self._do(effects, now)
 
     def challenged(self, peer: str, now: float) -> None:
         """The link was introduced to this peer's present life: a heartbeat is worth while."""
@@ -131,24 +131,8 @@ class Peering:
                 out.append(Note("info", "peer answers again", {"peer": effect.peer}))
 
 
-def _health(report: Report) -> Health:
-    return Health(
-        report.nameserver_s, report.failing, report.validates, _as_set(report.nameservers)
-    )
-
-
-@lru_cache(maxsize=LIST_MAX)
-def _as_set(identities: tuple[bytes, ...]) -> frozenset[bytes]:
-    """Peers say the same again and again: one set for all who say it."""
-    return frozenset(identities)
-
-
 def _no(_now: float) -> bool:
     return False
-
-
-def _yes() -> bool:
-    return True
 
 
 def _idle() -> tuple[int, int]:

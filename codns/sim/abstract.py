@@ -19,9 +19,10 @@ import random
 from heapq import nsmallest
 from typing import Final
 
+from codns.core.messages import Report
 from codns.core.model import Effect
-from codns.core.peer_state import Health, Peer
-from codns.core.peering import Peering, _health
+from codns.core.peer_state import Peer
+from codns.core.peering import Peering
 from codns.sim.cluster import Cluster
 from codns.sim.host import Host
 from codns.sim.network import Network
@@ -45,26 +46,27 @@ class Reading:
 
     def _read(self, _: object) -> None:
         cluster, now = self._cluster, self._cluster.now
-        health: list[Health | None] = []
+        reports: list[Report | None] = []
         for host in cluster.hosts:
             fleet = host.node._fleet
             alive = host.alive and fleet is not None
-            health.append(_health(fleet.peering.report(now)) if alive and fleet else None)
+            reports.append(fleet.peering.report(now) if alive and fleet else None)
         for host in cluster.hosts:
             if host.alive and host.node._fleet is not None:
-                self._read_for(host, health, now)
+                self._read_for(host, reports, now)
         cluster.at(now + READ_S, self._read)
 
-    def _read_for(self, host: Host, health: list[Health | None], now: float) -> None:
+    def _read_for(self, host: Host, reports: list[Report | None], now: float) -> None:
         fleet = host.node._fleet
         if fleet is None:
             return
         for peer in fleet.neighbours.neighbours:
             target = self._index[peer.address]
-            state = health[target]
-            reachable = state is not None and not self._network.severed(host.index, target, now)
-            if reachable and state is not None and not peer.missing:
-                peer.report(state, now)
+            report = reports[target]
+            reachable = report is not None and not self._network.severed(host.index, target, now)
+            if reachable and report is not None and not peer.missing:
+                peer.report(report, now)
+                fleet.neighbours._reserve.moved = True
             elif now - peer.sent_at >= self._heartbeat_s:
                 host.call(lambda at, p=peer, f=fleet: _heartbeat(f.peering, p, at))
         neighbours = fleet.neighbours

@@ -9,10 +9,19 @@ import sys
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from codns.core.neighbours import Neighbours, SendHeartbeat
-from codns.core.peer_state import Health, Peer
+from codns.core.messages import Report
+from codns.core.neighbour_effects import SendHeartbeat
+from codns.core.neighbours import Neighbours
+from codns.core.peer_state import Peer
 
 ME = "192.0.2.1:7353"
+
+
+def report(
+    mean_s: float | None = 0.005, *, failing: bool = False, nameservers: tuple[bytes, ...] = ()
+) -> Report:
+    """What a peer says of itself."""
+    return Report(mean_s, failing, False, nameservers, 0, 32, "")
 
 
 @dataclass
@@ -50,10 +59,10 @@ class World:
             for number in range(size)
         })  # fmt: skip
 
-    def health(self, peer: str) -> Health:
+    def report(self, peer: str) -> Report:
         far = self.far[peer]
-        nameservers = frozenset({(far.nameserver or peer).encode()})
-        return Health(far.mean_s, far.failing, validates=False, nameservers=nameservers)
+        nameservers = ((far.nameserver or peer).encode(),)
+        return report(far.mean_s, failing=far.failing, nameservers=nameservers)
 
     def do(self, effects) -> None:
         for effect in effects:
@@ -92,7 +101,7 @@ class World:
             self.do(self.node.challenged(peer, self.now))
             return
         self.do(
-            self.node.heartbeat_answered(peer, token, self.now, self.health(peer), full=far.full)
+            self.node.heartbeat_answered(peer, token, self.now, self.report(peer), full=far.full)
         )
 
     def chosen(self) -> list[str]:

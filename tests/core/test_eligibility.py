@@ -1,10 +1,11 @@
 """Who may be asked for one name: the band, the best three, the order."""
 
 import pytest
+from neighbour_world import report
 
 from codns.core import hrw
 from codns.core.eligibility import eligible, stand
-from codns.core.peer_state import Health, Peer, Why
+from codns.core.peer_state import Peer, Why
 
 WWW = b"\x03www\x07example\x00"
 
@@ -14,7 +15,7 @@ def peer(number: int, rtt_ms: float, *, failing: bool = False) -> Peer:
     made.slot = number
     made.confirmed = True
     made.srtt = rtt_ms / 1000
-    made.report(Health(0.0, failing, validates=False, nameservers=frozenset()), 0.0)
+    made.report(report(0.0, failing=failing), 0.0)
     return made
 
 

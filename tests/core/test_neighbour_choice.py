@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from neighbour_world import report
 
-from codns.core.neighbour_choice import behind, rank
-from codns.core.peer_state import Health, Peer
+from codns.core.neighbour_choice import RESERVE, Reserve, rank
+from codns.core.peer_state import Peer
 
 MINE = frozenset({b"M"})
 
@@ -25,13 +26,10 @@ def peer(
     made = Peer(address, affinity)
     made.srtt = rtt_ms / 1000
     made.slot = slot
-    health = Health(
-        None if mean_ms is None else mean_ms / 1000,
-        failing_at is not None,
-        validates=False,
-        nameservers=frozenset({(nameserver or address).encode()}),
-    )
-    made.report(health, 0.0 if failing_at is None else failing_at)
+    mean_s = None if mean_ms is None else mean_ms / 1000
+    failing, names = failing_at is not None, ((nameserver or address).encode(),)
+    said = report(mean_s, failing=failing, nameservers=names)
+    made.report(said, 0.0 if failing_at is None else failing_at)
     return made
 
 
@@ -128,8 +126,13 @@ def test_who_is_behind_the_last_comes_behind_all_that_are_kept(pool, settled):
     """What spares the ranking: with the newcomer ranked too, nobody else's place changes."""
     *known, newcomer = pool
     newcomer.slot = None
+    for one in known:
+        one.slot = None
     distinct, _ = rank(known, MINE, 100.0, settled=settled)
-    for place, last in enumerate(distinct):
-        if last.slot is None and behind(newcomer, last, settled=settled):
+    for place in range(RESERVE - 1, len(distinct)):
+        reserve = Reserve()
+        reserve.fill([], distinct[place + 1 - RESERVE : place + 1], distinct,
+                     apart=True, settled=settled)  # fmt: skip
+        if reserve.behind(newcomer, settled=settled):
             order = order_of(pool, settled=settled)
             assert order[: place + 1] == distinct[: place + 1]

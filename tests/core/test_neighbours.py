@@ -4,20 +4,15 @@ from itertools import pairwise
 from math import isclose
 
 import pytest
-from neighbour_world import ME, Far, World, address
+from msgspec.structs import replace
+from neighbour_world import ME, Far, World, address, report
 
-from codns.core.neighbours import (
-    NEIGHBOURS,
-    Chosen,
-    Dropped,
-    PeerDown,
-    PeerUp,
-    SendHeartbeat,
-)
-from codns.core.peer_state import Health, Why
+from codns.core.neighbour_effects import Chosen, Dropped, PeerDown, PeerUp, SendHeartbeat
+from codns.core.neighbours import NEIGHBOURS
+from codns.core.peer_state import Why
 
 WWW = b"\x03www\x07example\x00"
-GOOD = Health(0.005, failing=False, validates=False, nameservers=frozenset())
+GOOD = report()
 
 
 def times(world: World, number: int, since: float = 0.0) -> list[float]:
@@ -191,7 +186,7 @@ def test_a_dead_reserve_is_passed_over_without_waiting_for_three():
     world = World()
     world.fleet(12, rtt_s=lambda number: 0.010 + 0.010 * number)
     world.run(20.0)
-    reserve = [peer.address for peer in world.node._reserve]
+    reserve = [peer.address for peer in world.node._reserve.peers]
     assert reserve == [address(10), address(11)]
     world.peer(10).heard_at = -100.0  # heard long ago, as in a long list
     for number in (0, 10):
@@ -288,7 +283,7 @@ def test_what_a_peer_says_in_its_own_heartbeat_counts_too():
     world = World()
     world.fleet(3)
     world.run(5.0)
-    world.node.heartbeat(address(0), 5.0, GOOD._replace(failing=True), neighbour=True)
+    world.node.heartbeat(address(0), 5.0, replace(GOOD, failing=True), neighbour=True)
     assert world.peer(0) not in world.node.eligible(WWW, 5.0)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import neighbour_world
 import pytest
-from neighbour_world import ME, Far, World, address, transcript
+from neighbour_world import ME, Far, World, address, report, transcript
 
-from codns.core.neighbours import NEIGHBOURS, Chosen, Dropped, Neighbours, SendHeartbeat
-from codns.core.peer_state import Health
+from codns.core.neighbour_effects import Chosen, Dropped, SendHeartbeat
+from codns.core.neighbours import NEIGHBOURS, Neighbours
 
 WWW = b"\x03www\x07example\x00"
-GOOD = Health(0.005, failing=False, validates=False, nameservers=frozenset())
+GOOD = report()
 
 
 # The list
@@ -132,8 +132,8 @@ def test_a_long_lists_reserve_is_kept_fresh():
     world = World()
     world.fleet(1000)
     world.run(200.0)
-    assert len(world.node._reserve) == 20
-    assert all(world.now - peer.heard_at < 45.0 for peer in world.node._reserve)
+    assert len(world.node._reserve.peers) == 20
+    assert all(world.now - peer.heard_at < 45.0 for peer in world.node._reserve.peers)
 
 
 def test_neighbours_spread_over_equally_near_peers():

@@ -4,12 +4,14 @@ import random
 from math import inf, isclose, nan
 
 import pytest
+from msgspec.structs import replace
+from neighbour_world import report
 
-from codns.core.peer_state import Health, Peer, Why
+from codns.core.peer_state import Peer, Why
 
 MINE = frozenset({b"mine...."})
-OTHER = frozenset({b"other..."})
-GOOD = Health(mean_s=0.010, failing=False, validates=False, nameservers=OTHER)
+OTHER = (b"other...",)
+GOOD = report(0.010, nameservers=OTHER)
 
 
 class NoJitter(random.Random):
@@ -72,7 +74,7 @@ def test_deadlines(srtt, deadline):
 )
 def test_scores(mean, score):
     peer = neighbour()
-    peer.report(GOOD._replace(mean_s=mean), 1.0)
+    peer.report(replace(GOOD, nameserver_s=mean), 1.0)
     assert isclose(peer.score, score)
 
 
@@ -189,7 +191,7 @@ def test_a_flapping_peer_keeps_its_back_off(steady, wait):
         ({"busy_until": 1.001}, Why.BUSY),
         ({"busy_until": 1.0}, Why.ELIGIBLE),
         ({"nameservers": MINE}, Why.SAME_NAMESERVER),
-        ({"nameservers": MINE | OTHER}, Why.SAME_NAMESERVER),  # one shared is enough
+        ({"nameservers": MINE | frozenset(OTHER)}, Why.SAME_NAMESERVER),  # one shared is enough
         ({"nameservers": MINE, "slot": None}, Why.SAME_NAMESERVER),
         ({"nameservers": frozenset()}, Why.ELIGIBLE),
         ({"out_until": 1.001}, Why.UNANSWERING),
@@ -214,7 +216,7 @@ def test_why_not(change, why):
 )
 def test_validation(validates, wanted, why):
     peer = neighbour()
-    peer.report(GOOD._replace(validates=validates), 1.0)
+    peer.report(replace(GOOD, validates=validates), 1.0)
     assert peer.why(MINE, 1.0, validating=wanted) is why
 
 
@@ -276,7 +278,7 @@ def test_out_10_s_doubling_to_60_and_forgiven_after_eight_answers():
 def test_failing_since_is_the_first_report():
     peer = neighbour()
     for now in (1.0, 3.0):
-        peer.report(GOOD._replace(failing=True), now)
+        peer.report(replace(GOOD, failing=True), now)
     assert peer.failing_since == 1.0
     peer.report(GOOD, 5.0)
     assert peer.failing_since == inf
