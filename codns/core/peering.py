@@ -11,6 +11,7 @@ from math import inf
 from typing import Final
 
 from codns.core.identity import identity
+from codns.core.mean_times import MeanTimes
 from codns.core.messages import (
     LOAD_MAX,
     NAMESERVER_S_MAX,
@@ -37,7 +38,7 @@ class Peering:
     """
 
     __slots__ = (
-        "_report", "_report_until", "_state", "failing", "identities", "load", "me",
+        "_report", "_report_until", "_state", "_times", "failing", "identities", "load", "me",
         "neighbours", "validating",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Peering:
         self.validating: Callable[[float], bool] = _no
         self.failing = False
         self.load: Callable[[], tuple[int, int]] = _idle
+        self._times = MeanTimes()
         self._report: Report | None = None
         self._report_until = -inf
 
@@ -72,10 +74,10 @@ class Peering:
         known, failing = self._report, self.failing
         if known is not None and now < self._report_until and known.failing == failing:
             return known
-        times = [s.srtt for s in self._state.default.servers if s.srtt is not None and s.up]
+        time_s = self._times.least(self._state.default.servers, now)
         load, window = self.load()
         self._report = known = Report(
-            min(*times, NAMESERVER_S_MAX) if times else None,
+            None if time_s is None else min(time_s, NAMESERVER_S_MAX),
             failing,
             self.validating(now),
             self.identities,
