@@ -69,7 +69,7 @@ def _policies(_: click.Context, parameter: click.Parameter, given: str | None) -
     "--sweep", callback=_axis, multiple=True, metavar="KEY=A,B,C", help="A run for each value."
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a dask cluster: tcp://host:8786.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Processes for a sweep [all cores].")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes [for a sweep: all cores].")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the tails.")
 @click.option("--no-checks", is_flag=True, help="Watch no promises: a little faster.")
 @click.pass_context
@@ -121,7 +121,7 @@ def _carry_out(planned: Sequence[Run], scheduler: str | None, jobs: int | None) 
     found: dict[int, Outcome] = {}
     with _progress(len(planned)) as tell:
         if len(planned) == 1 and scheduler is None:
-            return [planned[0].carry_out(tell)]
+            return [planned[0].carry_out(tell, jobs or 1)]
         try:
             if scheduler is not None:
                 source = runs.on_cluster(planned, scheduler)

@@ -19,7 +19,7 @@ Times are exact: nothing takes time but what the behaviours and links say.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from codns.core.messages import (
     HeartbeatReply,
@@ -36,15 +36,16 @@ from codns.sim.behaviour import Behaviour
 from codns.sim.book import Book, Name
 from codns.sim.checks import Checks
 from codns.sim.host import LOCALHOST, Ask, Brain, Host
-from codns.sim.introductions import Greeting, Introductions
+from codns.sim.introductions import UNKNOWN, Greeting, Introductions
 from codns.sim.kernel import Kernel
+from codns.sim.stub import Stub
 from codns.sim.transcript import Transcript, rcode_text
 
 PEER_PORT: Final = 7353
 SLOT_S: Final = 0.5  # for one node, which has 24 events a second
 NODES_MAX: Final = 1 << 16  # as many as have an address below: more than anybody simulates
 _HEARTBEATS: Final = (HeartbeatRequest, HeartbeatReply)
-_Arriving = tuple[int, Message, Host, Introductions | None, bool]
+_Arriving = tuple[int, Message, int, int, Introductions | None, int]
 _HEARTBEAT: Final = HeartbeatReply(0, False, Report(None, False, False, (), 0, 0, ""))
 
 
@@ -60,6 +61,27 @@ def server_address(index: int) -> str:
     return f"198.{18 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}#53"
 
 
+class Parcel(NamedTuple):
+    """What arrives at a node at a time: a message, or a greeting, of a node's life.
+
+    `echo`: the life of the target whose challenge it echoes, or `introductions.UNKNOWN`.
+    """
+
+    time: float
+    target: int
+    source: int
+    boot: int
+    echo: int
+    what: Message | Greeting
+
+
+class Elsewhere(NamedTuple):
+    """Nodes that another process simulates, and where what they are sent is left."""
+
+    nodes: frozenset[int]
+    post: Callable[[Parcel], None]
+
+
 class Cluster:
     """Nodes 0 .. n-1 in virtual time.
 
@@ -68,7 +90,8 @@ class Cluster:
     for each node. `kept` bounds the
     transcript, `checked` turns the checks off. `looking`: nodes look for loops at their start.
     `introductions`: what the first message of a life costs is simulated (`introductions`).
-    `brain` makes what stands in for a `core.Node`.
+    `brain` makes what stands in for a `core.Node`. Nodes that are `elsewhere` are simulated by
+    another process (`parts`): what they are sent is posted, what they send comes by `deliver`.
     """
 
     def __init__(
@@ -88,6 +111,7 @@ class Cluster:
         introductions: bool = False,
         brain: Callable[[Settings], Brain] | None = None,
         began_hook: Callable[[Host], None] | None = None,
+        elsewhere: "Elsewhere | None" = None,
     ) -> None:
         if len(behaviours) > NODES_MAX:
             raise ValueError(f"{len(behaviours)} nodes; at most {NODES_MAX} have addresses")
@@ -105,12 +129,12 @@ class Cluster:
         self._by_address: dict[str, int] = {}
         self.remote_hook: Callable[[int, int], None] | None = None
         self.began_hook = began_hook
-        self._looking = looking
-        self._brain = brain
+        self.elsewhere, self._post = elsewhere or Elsewhere(frozenset(), _lost)
+        self.advance = self.kernel.run
+        self._looking, self._brain = looking, brain
         self._known: list[Introductions] = []
         self._arrives = self._arrive  # made once, not for each message
-        self._idents = 0
-        self._clients = 0
+        self._idents = self._clients = 0
         common = dict(settings or {})
         for index, behaviour in enumerate(behaviours):
             servers = behaviour
@@ -150,7 +174,7 @@ class Cluster:
 
     def run(self, until: float) -> "Cluster":
         """Let time pass up to and including `until`."""
-        self.kernel.run(until)
+        self.advance(until)
         if self.checked:
             self.checks.overdue(self.kernel.now)
         return self
@@ -251,14 +275,18 @@ class Cluster:
         delay = self.link(index, target, message, now)
         if delay is None:
             return
-        known, echo = None, False
+        boot, known, echo = host.boot, None, UNKNOWN
         if self._known:
             known = self._known[target]
-            if not known.knows(index, host.boot):
+            if not known.knows(index, boot):
                 known = None
-                if heartbeat:
-                    echo = self._known[index].echoes(target, self.hosts[target].boot)
-        self.kernel.at(now + delay, self._arrives, (target, message, host, known, echo))
+                life = self.hosts[target].boot
+                if heartbeat and self._known[index].echoes(target, life):
+                    echo = life
+        if target in self.elsewhere:
+            self._post(Parcel(now + delay, target, index, boot, echo, message))
+        else:
+            self.kernel.at(now + delay, self._arrives, (target, message, index, boot, known, echo))
 
     def _watch(
         self, host: Host, peer: str, target: int | None, message: Message, now: float
@@ -281,36 +309,50 @@ class Cluster:
         self.transcript.add((self.kernel.now, host.index, "note", note.level, None, said))
 
     def _arrive(self, arriving: _Arriving) -> None:
-        target, message, sender, known, echo = arriving
+        target, message, index, boot, known, echo = arriving
         hosts = self.hosts
-        host = hosts[target]
+        host, sender = hosts[target], hosts[index]
         if not host.alive:
             return
         if self._known:
             introductions = self._known[target]
             # Known when it left, as nearly always, and both are who they were: known still
-            if known is not introductions or hosts[sender.index] is not sender:
-                index, boot, now = sender.index, sender.boot, self.kernel.now
-                if not introductions.accepts(index, boot, message, now, echo=echo):
+            if known is not introductions or sender.boot != boot:
+                now = self.kernel.now
+                echoed = echo == host.boot
+                if not introductions.accepts(index, boot, message, now, echo=echoed):
                     return
         host.hear(message, sender.me)
+
+    def deliver(self, parcel: "Parcel") -> None:
+        """A message comes from a node that is elsewhere; its time is not past."""
+        time, target, source, boot, echo, what = parcel
+        if isinstance(what, Greeting):
+            self.kernel.at(time, self._greeted, (target, source, boot, what))
+        else:
+            self.kernel.at(time, self._arrives, (target, what, source, boot, None, echo))
 
     def greet(self, source: int, target: int, greeting: Greeting) -> None:
         """A greeting leaves (`introductions`)."""
         now = self.kernel.now
         delay = self.link(source, target, _HEARTBEAT, now)
-        if delay is not None:
-            self.kernel.at(now + delay, self._greeted, (target, self.hosts[source], greeting))
+        if delay is None:
+            return
+        boot = self.hosts[source].boot
+        if target in self.elsewhere:
+            self._post(Parcel(now + delay, target, source, boot, UNKNOWN, greeting))
+        else:
+            self.kernel.at(now + delay, self._greeted, (target, source, boot, greeting))
 
     def introduced(self, node: int, peer: int) -> None:
         """A node knows another's present life."""
         host = self.hosts[node]
         host.call(host.node.peer_learned, self.hosts[peer].me)
 
-    def _greeted(self, arriving: tuple[int, Host, Greeting]) -> None:
-        target, sender, greeting = arriving
+    def _greeted(self, arriving: tuple[int, int, int, Greeting]) -> None:
+        target, index, boot, greeting = arriving
         if self.hosts[target].alive:
-            self._known[target].greeted(sender.index, sender.boot, greeting)
+            self._known[target].greeted(index, boot, greeting)
 
     # -- lives ----------------------------------------------------------------------------------
 
@@ -318,6 +360,8 @@ class Cluster:
         rng = random.Random(f"{self.seed}/node/{index}/{boot}")
         settings, servers = self._settings[index], self._servers[index]
         brain = self._brain(settings) if self._brain is not None else None
+        if index in self.elsewhere:
+            brain = Stub(settings)  # nobody drives it
         return Host(self.kernel, self.book, self, index, settings, servers, rng, boot, brain)
 
     def _begin(self, host: Host) -> None:
@@ -327,3 +371,6 @@ class Cluster:
             host.call(host.node.start)
         if self.began_hook is not None:
             self.began_hook(host)
+
+
+def _lost(_parcel: Parcel) -> None: ...

@@ -65,12 +65,14 @@ class Faults:
 
     def _stop(self, index: int) -> None:
         simulation = self._simulation
+        simulation.here(index)
         if simulation.cluster[index].alive:
             simulation.tally.ended(index)
             simulation.cluster.stop(index)
 
     def _start(self, index: int) -> None:
         simulation = self._simulation
+        simulation.here(index)
         if not simulation.cluster[index].alive:
             simulation.cluster.start(index)
 

@@ -9,20 +9,19 @@ bytes: that nothing old is taken for new is the link's business, and tested ther
 
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from codns.core.messages import HeartbeatRequest, Message
 from codns.peer.handshake import GREETING_S
 
 UNKNOWN: Final = -1
 
 
-class Greeting:
-    """A heartbeat of the link's own, without a message."""
+class Greeting(Struct, array_like=True, frozen=True, gc=False, kw_only=True, tag=0):
+    """A heartbeat of the link's own, without a message. `tag`: none of `core.messages` has it."""
 
-    __slots__ = ("challenge", "echo")
-
-    def __init__(self, *, challenge: bool, echo: bool) -> None:
-        self.challenge = challenge
-        self.echo = echo
+    challenge: bool
+    echo: bool
 
 
 class Link(Protocol):

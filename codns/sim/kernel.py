@@ -57,6 +57,12 @@ class Kernel:
         else:
             later.append((time, sequence, do, what))
 
+    def next(self) -> float:
+        """Return when something happens next: inf if nothing does."""
+        if self._heap:
+            return self._heap[0][0]
+        return min(self._later[self._slots[0]])[0] if self._slots else inf
+
     def run(self, until: float) -> None:
         """Let time pass up to and including `until`."""
         pop, events, slots = heappop, 0, self._slots

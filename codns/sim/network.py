@@ -47,14 +47,13 @@ class Network:
 
     __slots__ = (
         "_cut", "_flaky", "_height", "_jitter", "_loss", "_losses", "_matrix", "_reordering",
-        "_rng", "_site_of", "_x", "_y", "lost",
+        "_rngs", "_site_of", "_x", "_y", "lost",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, site_of: list[int], rng: random.Random) -> None:
         self._loss = settings.loss
         self._jitter = settings.jitter
         self._reordering = settings.reordering
-        self._rng = rng
         self._site_of = site_of
         self._matrix: list[list[float]] = []
         places: list[Place] = []
@@ -68,10 +67,21 @@ class Network:
         self._x = array("d", [place.x for place in places])
         self._y = array("d", [place.y for place in places])
         self._height = array("d", [place.height for place in places])
+        # What befalls a node's datagrams follows from what it sends, not from what others do
+        self._rngs = [random.Random(rng.getrandbits(64)) for _ in site_of]
         self._cut: list[tuple[Trouble, frozenset[int]]] = []
         self._losses: list[tuple[Trouble, frozenset[int]]] = []
         self._flaky: list[tuple[Trouble, frozenset[int]]] = []
         self.lost = 0
+
+    @property
+    def by_site(self) -> bool:
+        """Are all nodes of a site at one place?"""
+        return not self._matrix
+
+    def longitude(self, site: int) -> float:
+        """Return where a site is from west to east in seconds; its number, if nobody knows."""
+        return self._x[site] if self._x else float(site)
 
     # -- faults ---------------------------------------------------------------------------------
 
@@ -106,7 +116,7 @@ class Network:
 
     def __call__(self, source: int, target: int, message: Message, now: float) -> float | None:
         """Return the one-way delay of a datagram."""
-        rng = self._rng
+        rng = self._rngs[source]
         delay = self.rtt(source, target) / 2 * (1 + self._jitter * rng.random())
         if self._reordering and rng.random() < self._reordering:
             delay *= 1 + rng.random()
@@ -121,7 +131,7 @@ class Network:
                     self.lost += 1
                     return None
                 delay += trouble.delay(rng) if trouble.delay is not None else 0.0
-        if self._flaky and isinstance(message, QueryReply) and self._silent(source, now):
+        if self._flaky and isinstance(message, QueryReply) and self._silent(source, rng, now):
             self.lost += 1
             return None
         return delay
@@ -133,11 +143,9 @@ class Network:
             for trouble, nodes in self._cut
         )
 
-    def _silent(self, source: int, now: float) -> bool:
+    def _silent(self, source: int, rng: random.Random, now: float) -> bool:
         return any(
-            trouble.start <= now < trouble.end
-            and source in nodes
-            and self._rng.random() < trouble.loss
+            trouble.start <= now < trouble.end and source in nodes and rng.random() < trouble.loss
             for trouble, nodes in self._flaky
         )
 

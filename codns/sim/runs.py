@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from codns.config.problems import ConfigError, Problem
-from codns.sim import constants, load
+from codns.sim import constants, load, parts
 from codns.sim.checks import ViolationError
 from codns.sim.report import Values, report
 from codns.sim.scenario import Scenario
@@ -49,10 +49,15 @@ class Run(NamedTuple):
         constants.check(scenario.constants)
         return load.resolved(scenario, Path(self.source).parent)
 
-    def carry_out(self, progress: Callable[[float], None] | None = None) -> "Outcome":
-        """Simulate it."""
+    def carry_out(
+        self, progress: Callable[[float], None] | None = None, processes: int = 1
+    ) -> "Outcome":
+        """Simulate it, in so many processes."""
         policy = dict(self.settings).get("policy")
         try:
+            if processes > 1:
+                simulation, took = parts.simulate(self, processes, progress)
+                return Outcome(self.settings, report(simulation), took)
             scenario = self.scenario()
             began = time.process_time()
             simulation = Simulation(

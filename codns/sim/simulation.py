@@ -16,7 +16,7 @@ from typing import Any, Final
 from codns.core.fleet import Recent
 from codns.sim import abstract
 from codns.sim.book import Name
-from codns.sim.cluster import Cluster, node_address, server_address
+from codns.sim.cluster import Cluster, Elsewhere, node_address, server_address
 from codns.sim.constants import overridden
 from codns.sim.faults import Faults
 from codns.sim.host import Ask, Host
@@ -60,14 +60,19 @@ class Simulation:
     """
 
     def __init__(
-        self, scenario: Scenario, *, policy: str | None = None, checked: bool = True
+        self,
+        scenario: Scenario,
+        *,
+        policy: str | None = None,
+        checked: bool = True,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.scenario = scenario
         self.policy = policy or scenario.race.policy
         self.kinds: list[str] = []  # of each node's site
         self.servers: dict[str, Nameserver] = {}
         self.server_kinds: dict[str, str] = {}
-        self.network = Network(scenario.network, site_numbers(scenario), self._rng("network"))
+        self.network = network_of(scenario)
         self.authorities = Authorities(scenario.authorities, ttls(scenario), scenario.seed)
         self._rates: list[float] = []
         behaviours: list[Mapping[str, Nameserver]] = []
@@ -75,7 +80,7 @@ class Simulation:
             behaviours += self._sites(kind, site)
         self.first_wins: dict[int, int] = {}
         with overridden(scenario.constants):
-            self.cluster = self._cluster(behaviours, checked=checked)
+            self.cluster = self._cluster(behaviours, elsewhere, checked=checked)
         self.meter = Meter(len(behaviours), scenario.warm_up, scenario.duration)
         self.cluster.answered_hook = self.meter.answered
         self.asked_of = [0] * len(behaviours)  # remote queries that peers were sent
@@ -157,7 +162,13 @@ class Simulation:
             self.server_kinds[address] = kind
         return made
 
-    def _cluster(self, behaviours: list[Mapping[str, Nameserver]], *, checked: bool) -> Cluster:
+    def _cluster(
+        self,
+        behaviours: list[Mapping[str, Nameserver]],
+        elsewhere: Elsewhere | None,
+        *,
+        checked: bool,
+    ) -> Cluster:
         scenario, stub = self.scenario, self.policy == STUB
         peers: dict[str, Any] = {
             "neighbours": scenario.peers.neighbours,
@@ -182,6 +193,7 @@ class Simulation:
             introductions=not stub,
             brain=Stub if stub else None,
             began_hook=self._began,
+            elsewhere=elsewhere,
         )
 
     def _began(self, host: Host) -> None:
@@ -215,7 +227,7 @@ class Simulation:
             self._traced(read_trace(Path(self.scenario.workload.trace)), 0.0)
             return
         for index, rate in enumerate(self._rates):
-            if rate:
+            if rate and index not in self.cluster.elsewhere:
                 client = _Clients(self, index, rate, self._rng(f"clients/{index}"))
                 self.cluster.at(client.next(0.0), client.ask)
 
@@ -234,10 +246,18 @@ class Simulation:
 
         def arrive(_: object) -> None:
             if self.cluster.now < self.scenario.duration:
-                self.submit(node, self.cluster.book.name(query.name, query.rdtype), rng)
+                if self.here(node):
+                    self.submit(node, self.cluster.book.name(query.name, query.rdtype), rng)
                 self._traced(queries, at)
 
         self.cluster.at(at, arrive)
+
+    def here(self, index: int) -> bool:
+        """Does this process simulate the node? What befalls others is no event here."""
+        if index not in self.cluster.elsewhere:
+            return True
+        self.cluster.kernel.events -= 1
+        return False
 
     def submit(self, index: int, name: Name, rng: random.Random) -> None:
         """A client of a node asks now."""
@@ -246,6 +266,12 @@ class Simulation:
             cluster.hosts[index], name, rng.getrandbits(16), cluster.next_client(), cluster.now
         )
         cluster.submit(ask, name.tail)
+
+
+def network_of(scenario: Scenario) -> Network:
+    """Return the ways between a scenario's nodes."""
+    rng = random.Random(f"{scenario.seed}/network")
+    return Network(scenario.network, site_numbers(scenario), rng)
 
 
 class _Clients:
@@ -271,5 +297,5 @@ class _Clients:
         """Ask, and set the next."""
         simulation, rng = self._simulation, self._rng
         now = simulation.cluster.now
-        simulation.submit(self._index, simulation.names.draw(rng, now), rng)
+        simulation.submit(self._index, simulation.names.draw(rng, now, self._index), rng)
         simulation.cluster.at(self.next(now), self.ask)

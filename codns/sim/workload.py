@@ -40,13 +40,13 @@ class Names:
             accumulate((rank + 1) ** -workload.zipf for rank in range(workload.names))
         )
         self._names: list[Name | None] = [None] * workload.names
-        self._made = 0
+        self._made: dict[int, int] = {}  # unique ones, by node
         self._old: deque[tuple[float, Name]] = deque()
 
-    def draw(self, rng: random.Random, now: float) -> Name:
-        """Return what a client asks for at `now`."""
+    def draw(self, rng: random.Random, now: float, node: int = 0) -> Name:
+        """Return what a client of a node asks for at `now`."""
         if self._unique and rng.random() < self._unique:
-            return self._new(rng, now)
+            return self._new(rng, now, node)
         weights = self._weights
         rank = bisect(weights, rng.random() * weights[-1])
         name = self._names[rank]
@@ -55,12 +55,12 @@ class Names:
             name = self._names[rank] = self._book.name(f"n{rank}.z{zone}.example")
         return name
 
-    def _new(self, rng: random.Random, now: float) -> Name:
+    def _new(self, rng: random.Random, now: float, node: int) -> Name:
         old = self._old
         while old and now - old[0][0] > FORGET_S:
             self._book.forget(old.popleft()[1])
-        self._made += 1
-        name = self._book.name(f"u{self._made}.z{rng.randrange(self._zones)}.example")
+        self._made[node] = made = self._made.get(node, 0) + 1
+        name = self._book.name(f"u{made}-{node}.z{rng.randrange(self._zones)}.example")
         old.append((now, name))
         return name
 
