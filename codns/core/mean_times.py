@@ -18,28 +18,30 @@ from typing import Final
 from codns.core.nameserver import Nameserver
 
 MEAN_S: Final = 120.0
+FIRST_MAX: Final = 16  # answers: what a server did in its life before we looked counts as so many
 WEIGHT_MIN: Final = 1e-6  # of an answer: what is older says nothing, and must not become 0 / 0
 
 
 class _Mean:
-    """The mean of one nameserver."""
+    """The mean of one nameserver that has answered."""
 
     __slots__ = ("answers", "at", "mean_s", "total_s", "weight", "weighted_s")
 
     def __init__(self, server: Nameserver, now: float) -> None:
         self.at = now
-        self.mean_s = 0.0
-        self.weight = self.weighted_s = 0.0  # of all answers so far
-        self.answers = 0
-        self.total_s = 0.0
-        self.take(server, now)
+        self.answers = server.answers
+        self.total_s = server.duration.total
+        self.mean_s = self.total_s / self.answers
+        self.weight = float(min(self.answers, FIRST_MAX))
+        self.weighted_s = self.weight * self.mean_s
 
     def take(self, server: Nameserver, now: float) -> None:
         """Count what it answered since the last time."""
         fade = exp((self.at - now) / MEAN_S)
         answers, total_s = server.answers, server.duration.total
-        self.weight = self.weight * fade + answers - self.answers
-        self.weighted_s = self.weighted_s * fade + total_s - self.total_s
+        # In brackets: counters are large, what is left of them after an idle hour is not
+        self.weight = self.weight * fade + (answers - self.answers)
+        self.weighted_s = self.weighted_s * fade + (total_s - self.total_s)
         self.at, self.answers, self.total_s = now, answers, total_s
         if self.weight > WEIGHT_MIN:
             self.mean_s = self.weighted_s / self.weight
@@ -54,7 +56,7 @@ class MeanTimes:
         self._means: dict[Nameserver, _Mean] = {}
 
     def least(self, servers: Iterable[Nameserver], now: float) -> float | None:
-        """Return the least mean in seconds of those that are up; None before any answer.
+        """Return the least mean in seconds of those that are up; None if there is none.
 
         To be asked about once a second: what came since counts as if it came now.
         """

@@ -164,8 +164,9 @@ class Neighbours:
         peer = self.peers.get(address)
         if peer is None:
             return True, []
-        peer.report(report, now)
-        if peer.slot is not None or peer.reserve:
+        if peer.report(report, now):
+            self._reserve.moved = True
+        elif peer.slot is not None or peer.reserve:
             self._reserve.heard(peer, settled=self._settled)
         full = self.seats.heartbeat(address, now, wanted=neighbour)
         away = peer.down or peer.missing
@@ -182,7 +183,8 @@ class Neighbours:
         peer = self.peers.get(address)
         if sent is None or peer is not sent.peer:
             return []
-        peer.report(report, now)
+        if peer.report(report, now):
+            self._reserve.moved = True
         peer.full = full
         if peer.heard(sent.at, now, late=sent.late, timed=sent.timed(now)):
             self._returns.end(peer)
@@ -211,6 +213,7 @@ class Neighbours:
         peer = self.peers.get(address)
         if peer is not None:
             peer.full = True
+            self._reserve.remove(peer)
             if peer.slot is not None:
                 self._leave(peer, "full")
                 self._choose(now)

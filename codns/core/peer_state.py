@@ -147,8 +147,11 @@ class Peer:
             return MISS_FIRST_S
         return min(max(MISS_SRTTS * self.srtt, MISS_MIN_S), HEARTBEAT_LIFE_S)
 
-    def report(self, report: Report, now: float) -> None:
-        """Take what the peer says of itself, in a heartbeat and in the answer to one."""
+    def report(self, report: Report, now: float) -> bool:
+        """Take what the peer says of itself, in a heartbeat and in the answer to one.
+
+        True: it has other nameservers than before.
+        """
         mean_s = report.nameserver_s
         known = mean_s is not None and mean_s >= 0.0  # NaN is not
         self.mean_s = min(mean_s, MEAN_MAX_S) if known and mean_s is not None else None
@@ -158,10 +161,11 @@ class Peer:
             self.failing = failing
         self.validates = report.validates
         told = report.nameservers
-        if told is not self._told:
-            if told != self._told:
-                self.nameservers = _as_set(told)
-            self._told = told
+        if told is self._told or told == self._told:
+            return False
+        self._told = told
+        self.nameservers = _as_set(told)
+        return True
 
     # Alive
 

@@ -64,10 +64,12 @@ def server_address(index: int) -> str:
 class Parcel(NamedTuple):
     """What arrives at a node at a time: a message, or a greeting, of a node's life.
 
-    `echo`: the life of the target whose challenge it echoes, or `introductions.UNKNOWN`.
+    `order`: see `_next_order`. `echo`: the life of the target whose challenge it echoes, or
+    `introductions.UNKNOWN`.
     """
 
     time: float
+    order: int
     target: int
     source: int
     boot: int
@@ -128,13 +130,13 @@ class Cluster:
         self._settings: list[Settings] = []
         self._by_address: dict[str, int] = {}
         self.remote_hook: Callable[[int, int], None] | None = None
-        self.began_hook = began_hook
         self.elsewhere, self._post = elsewhere or Elsewhere(frozenset(), _lost)
         self.advance = self.kernel.run
-        self._looking, self._brain = looking, brain
+        self._looking, self._brain, self.began_hook = looking, brain, began_hook
         self._known: list[Introductions] = []
         self._arrives = self._arrive  # made once, not for each message
         self._idents = self._clients = 0
+        self._sent = [0] * len(behaviours)  # messages, by node
         common = dict(settings or {})
         for index, behaviour in enumerate(behaviours):
             servers = behaviour
@@ -275,7 +277,7 @@ class Cluster:
         delay = self.link(index, target, message, now)
         if delay is None:
             return
-        boot, known, echo = host.boot, None, UNKNOWN
+        boot, known, echo, order = host.boot, None, UNKNOWN, self._next_order(index)
         if self._known:
             known = self._known[target]
             if not known.knows(index, boot):
@@ -284,9 +286,10 @@ class Cluster:
                 if heartbeat and self._known[index].echoes(target, life):
                     echo = life
         if target in self.elsewhere:
-            self._post(Parcel(now + delay, target, index, boot, echo, message))
+            self._post(Parcel(now + delay, order, target, index, boot, echo, message))
         else:
-            self.kernel.at(now + delay, self._arrives, (target, message, index, boot, known, echo))
+            arriving = target, message, index, boot, known, echo
+            self.kernel.at(now + delay, self._arrives, arriving, order)
 
     def _watch(
         self, host: Host, peer: str, target: int | None, message: Message, now: float
@@ -326,11 +329,20 @@ class Cluster:
 
     def deliver(self, parcel: "Parcel") -> None:
         """A message comes from a node that is elsewhere; its time is not past."""
-        time, target, source, boot, echo, what = parcel
+        time, order, target, source, boot, echo, what = parcel
         if isinstance(what, Greeting):
-            self.kernel.at(time, self._greeted, (target, source, boot, what))
+            self.kernel.at(time, self._greeted, (target, source, boot, what), order)
         else:
-            self.kernel.at(time, self._arrives, (target, what, source, boot, None, echo))
+            arriving = target, what, source, boot, None, echo
+            self.kernel.at(time, self._arrives, arriving, order)
+
+    def _next_order(self, source: int) -> int:
+        """Return the place of a node's next message among what happens when it arrives.
+
+        Behind all else, then by sender: so it is the same whoever simulates the sender.
+        """
+        self._sent[source] = sent = self._sent[source] + 1
+        return (source + 1) << 40 | sent
 
     def greet(self, source: int, target: int, greeting: Greeting) -> None:
         """A greeting leaves (`introductions`)."""
@@ -338,11 +350,11 @@ class Cluster:
         delay = self.link(source, target, _HEARTBEAT, now)
         if delay is None:
             return
-        boot = self.hosts[source].boot
+        boot, order = self.hosts[source].boot, self._next_order(source)
         if target in self.elsewhere:
-            self._post(Parcel(now + delay, target, source, boot, UNKNOWN, greeting))
+            self._post(Parcel(now + delay, order, target, source, boot, UNKNOWN, greeting))
         else:
-            self.kernel.at(now + delay, self._greeted, (target, source, boot, greeting))
+            self.kernel.at(now + delay, self._greeted, (target, source, boot, greeting), order)
 
     def introduced(self, node: int, peer: int) -> None:
         """A node knows another's present life."""

@@ -58,7 +58,7 @@ class Introductions:
         """May a message of that life pass? If not, it is greeted, once a second at most."""
         if self.knows(sender, boot):
             return True
-        if echo:
+        if echo and boot > self._known.get(sender, UNKNOWN):  # not a late one of a former life
             self._learn(sender, boot)
             self._link.introduced(self._node, sender)
             return True
@@ -71,6 +71,8 @@ class Introductions:
 
     def greeted(self, sender: int, boot: int, greeting: Greeting) -> None:
         """A greeting came."""
+        if boot < self._known.get(sender, UNKNOWN):
+            return  # a late one of a former life
         known = self.knows(sender, boot)
         news = greeting.echo and not known
         if news:

@@ -40,22 +40,28 @@ class Kernel:
         self._slots: list[int] = []  # a heap of later ones that hold something
         self._later: dict[int, list[Event]] = {}
 
-    def at(self, time: float, do: Callable[[Any], object], what: Any = None) -> None:
-        """Call `do(what)` at `time`; at once if that is past, never if it is inf."""
+    def at(
+        self, time: float, do: Callable[[Any], object], what: Any = None, order: int = 0
+    ) -> None:
+        """Call `do(what)` at `time`; at once if that is past, never if it is inf.
+
+        `order`: its place among what happens at the same time, in place of the sequence.
+        """
         if time == inf:
             return
         time = max(time, self.now)
-        self._sequence = sequence = self._sequence + 1
+        if not order:
+            self._sequence = order = self._sequence + 1
         slot = int(time * self._rate)
         if slot <= self._slot:
-            heappush(self._heap, (time, sequence, do, what))
+            heappush(self._heap, (time, order, do, what))
             return
         later = self._later.get(slot)
         if later is None:
-            self._later[slot] = [(time, sequence, do, what)]
+            self._later[slot] = [(time, order, do, what)]
             heappush(self._slots, slot)
         else:
-            later.append((time, sequence, do, what))
+            later.append((time, order, do, what))
 
     def next(self) -> float:
         """Return when something happens next: inf if nothing does."""
@@ -66,7 +72,7 @@ class Kernel:
     def run(self, until: float) -> None:
         """Let time pass up to and including `until`."""
         pop, events, slots = heappop, 0, self._slots
-        last = int(until * self._rate)
+        last = until * self._rate  # in slots
         try:
             while True:
                 heap = self._heap

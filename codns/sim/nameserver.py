@@ -115,7 +115,8 @@ class Nameserver:
     def __init__(self, model: NameserverModel, authorities: Authorities, seed: str) -> None:
         self.model = model
         self._seed = blake2b(seed.encode(), digest_size=16).digest()
-        self._asked: dict[Name, int] = {}
+        # By question: a unique name that was forgotten (`workload`) is the same if asked again
+        self._asked: dict[bytes, int] = {}
         self.troubles = Troubles()
         self._loss = model.loss
         self.queries = 0
@@ -124,7 +125,7 @@ class Nameserver:
         self.peak = 0
         self._authorities = authorities
         self._hit = Draw(model.hit)
-        self._known: dict[Name, tuple[float, float]] = {}  # when resolved, when its TTL is over
+        self._known: dict[bytes, tuple[float, float]] = {}  # when resolved, when its TTL is over
         self._free_at = 0.0
         self._service_s = 0.0
         self._queue_s = 0.0
@@ -173,14 +174,14 @@ class Nameserver:
         asked = self._asked
         if len(asked) >= KNOWN_MAX:
             asked.clear()
-        asked[name] = times = asked.get(name, 0) + 1
+        asked[name.question] = times = asked.get(name.question, 0) + 1
         return Chance(self._seed + times.to_bytes(4, "little") + name.question)
 
     def _answer(self, name: Name, now: float, delay: float, rng: Chance) -> Reaction:
         if name.name == b"\0":  # a probe of the root: every cache has it
             return delay, name.address(86_400, ad=self.model.validates)
         facts = self._authorities.facts(name)
-        known = self._known.get(name)
+        known = self._known.get(name.question)
         if known is None or known[1] <= now:
             known = self._resolve(name, facts, now, rng)
             if known is None:
@@ -207,8 +208,8 @@ class Nameserver:
             if failed:
                 return known
         if len(self._known) >= KNOWN_MAX:
-            self._known = {n: k for n, k in self._known.items() if k[1] > now}
-        self._known[name] = known
+            self._known = {q: k for q, k in self._known.items() if k[1] > now}
+        self._known[name.question] = known
         return known
 
     def _reply(self, name: Name, facts: Facts, ttl: int) -> Reply:

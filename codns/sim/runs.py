@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from codns.config.problems import ConfigError, Problem
-from codns.sim import constants, load, parts
+from codns.sim import constants, load, part_processes
 from codns.sim.checks import ViolationError
 from codns.sim.report import Values, report
 from codns.sim.scenario import Scenario
@@ -56,7 +56,7 @@ class Run(NamedTuple):
         policy = dict(self.settings).get("policy")
         try:
             if processes > 1:
-                simulation, took = parts.simulate(self, processes, progress)
+                simulation, took = part_processes.simulate(self, processes, progress)
                 return Outcome(self.settings, report(simulation), took)
             scenario = self.scenario()
             began = time.process_time()

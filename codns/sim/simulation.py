@@ -8,7 +8,7 @@ times, and the same troubles.
 import gc
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -91,6 +91,7 @@ class Simulation:
         self.names = Names(
             scenario.workload, scenario.authorities.names_per_zone, self.cluster.book
         )
+        self._trace: Generator[Traced] | None = None
         self._load()
         Faults(self)
         if scenario.heartbeats == "abstract" and self.policy != STUB:
@@ -115,6 +116,8 @@ class Simulation:
         finally:
             gc.set_threshold(*threshold)
             gc.unfreeze()
+            if self._trace is not None:
+                self._trace.close()  # it may go on for longer than we do
         self.meter.finish(cluster.now)
         return self
 
@@ -224,7 +227,8 @@ class Simulation:
 
     def _load(self) -> None:
         if self.scenario.workload.trace is not None:
-            self._traced(read_trace(Path(self.scenario.workload.trace)), 0.0)
+            self._trace = read_trace(Path(self.scenario.workload.trace))
+            self._traced(self._trace, 0.0)
             return
         for index, rate in enumerate(self._rates):
             if rate and index not in self.cluster.elsewhere:
@@ -245,8 +249,9 @@ class Simulation:
         node = rng.randrange(nodes) if query.node is None else query.node % nodes
 
         def arrive(_: object) -> None:
+            here = self.here(node)
             if self.cluster.now < self.scenario.duration:
-                if self.here(node):
+                if here:
                     self.submit(node, self.cluster.book.name(query.name, query.rdtype), rng)
                 self._traced(queries, at)
 

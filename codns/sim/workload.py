@@ -15,7 +15,7 @@ of chance, or, with a number behind them, to that node.
 import random
 from bisect import bisect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -74,7 +74,7 @@ class Traced(NamedTuple):
     node: int | None
 
 
-def read_trace(path: Path) -> Iterator[Traced]:
+def read_trace(path: Path) -> Generator[Traced]:
     """Yield the queries of a file; ConfigError for what is none."""
     try:
         if path.stat().st_size > TRACE_SIZE_MAX:

@@ -54,6 +54,23 @@ def test_the_mean_of_one_that_is_asked_no_more_stays():
         assert times.least([server], 3600.0 * hour) == pytest.approx(0.020)
 
 
+def test_nor_does_it_move_when_billions_were_answered():
+    server, times = Nameserver("192.0.2.1#53"), MeanTimes()
+    answering(server, 0.010)
+    times.least([server], 0.0)
+    server.answers, server.duration.total = 2_000_000_000, 20_000_000.0
+    for minute in range(1, 600):
+        assert times.least([server], 60.0 * minute) == pytest.approx(0.010)
+
+
+def test_a_long_life_before_the_first_look_does_not_outweigh_what_comes():
+    server, times = Nameserver("192.0.2.1#53"), MeanTimes()
+    server.answers, server.duration.total = 8_640_000, 86_400.0
+    assert times.least([server], 0.0) == pytest.approx(0.010)
+    answering(server, *[0.100] * 100)
+    assert times.least([server], 1.0) > 0.085
+
+
 def test_the_least_of_those_that_are_up():
     quick, slow, times = Nameserver("192.0.2.1#53"), Nameserver("192.0.2.2#53"), MeanTimes()
     answering(quick, 0.001)

@@ -29,7 +29,15 @@ def are(node: Neighbours) -> tuple[set[str], set[str], str | None]:
     return chosen, {peer.address for peer in reserve.peers}, last
 
 
-@pytest.mark.parametrize("seed", range(8))
+def check(world: World) -> bool:
+    """Return whether nothing is to be ranked; then a ranking changes nothing."""
+    if not world.node._reserve.same(world.now):
+        return False
+    assert are(world.node) == would_be(world.node, world.now)
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shared", [1, 3], ids=["own nameservers", "three to one"])
 def test_a_ranking_would_change_nothing(seed, shared):
     """All that peers report changes at random; each step by little or by much."""
@@ -44,20 +52,65 @@ def test_a_ranking_would_change_nothing(seed, shared):
     same = 0
     for step in range(600):
         far = world.far[rng.choice(list(world.far))]
-        change = rng.randrange(8)
+        change = rng.randrange(11)
         if change == 0:
             far.failing = not far.failing
         elif change == 1:
             far.alive = not far.alive
         elif change == 2:
             far.rtt_s = rng.uniform(0.001, 0.110)
+        elif change == 3:
+            far.full = not far.full
+        elif change == 4 and not rng.randrange(3):
+            far.nameserver = f"other{step}" if shared == 1 else rng.choice(list(world.far))
+        elif change == 6:
+            world.do(world.node.full(rng.choice(list(world.far)), world.now))
+        elif change == 5 and not rng.randrange(20):
+            world.do(world.node.set_nameservers(frozenset({f"mine{step}".encode()}), world.now))
         else:
             far.mean_s = max(0.0, far.mean_s + rng.gauss(0.0, 0.004))
         world.run(10.0 + 0.5 * step)
-        if world.node._reserve.same(world.now):
-            same += 1
-            assert are(world.node) == would_be(world.node, world.now)
+        same += check(world)
     assert (same > 50) if shared == 1 else same == 0  # else nothing was shown
+
+
+def quiet() -> World:
+    world = World()
+    world.fleet(60, rtt_s=lambda number: 0.001 + 0.001 * number)
+    world.run(120.0)
+    assert world.node._reserve.same(world.now)
+    return world
+
+
+def step_by_step(world: World, seconds: float) -> None:
+    for _ in range(int(10 * seconds)):
+        world.run(world.now + 0.1)
+        check(world)
+
+
+def test_a_neighbour_that_moves_to_anothers_nameserver_makes_room():
+    world = quiet()
+    one, other = world.node.neighbours[:2]
+    world.far[one.address].nameserver = world.far[other.address].nameserver
+    step_by_step(world, 4.0)
+    assert len({tuple(peer.nameservers) for peer in world.node.neighbours}) == NEIGHBOURS
+
+
+def test_one_of_the_reserve_that_moves_to_our_own_is_of_no_use():
+    world = quiet()
+    world.node.mine = frozenset({b"ours"})
+    for peer in world.node._reserve.peers:
+        world.far[peer.address].nameserver = "ours"
+    step_by_step(world, 60.0)
+
+
+def test_one_of_the_reserve_that_says_full_is_in_it_no_more():
+    world = quiet()
+    peer = world.node._reserve.peers[3]
+    world.do(world.node.full(peer.address, world.now))
+    check(world)
+    assert not peer.reserve
+    assert peer not in world.node._reserve.peers
 
 
 def test_in_a_quiet_fleet_nothing_is_ranked_anew():

@@ -178,7 +178,7 @@ class TestNameserver:
         name = book.name("n1.z1.example")
         server._known = {book.question(b"\1n\0", n): (0.0, 1.0) for n in range(100)}
         server(name, 2.0)
-        assert list(server._known) == [name]
+        assert list(server._known) == [name.question]
 
 
 ANSWER = QueryReply(1, Status.ANSWER)

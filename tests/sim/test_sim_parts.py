@@ -8,18 +8,21 @@ import subprocess
 import sys
 import threading
 from itertools import combinations
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
 
 from codns.config.problems import ConfigError
 from codns.core.messages import HeartbeatRequest, Query, Report
-from codns.sim import load, parts
+from codns.sim import load, part_processes, parts
 from codns.sim.cluster import Parcel
 from codns.sim.introductions import Greeting
 from codns.sim.kernel import Kernel
 from codns.sim.network import site_numbers
-from codns.sim.parts import BATCH_MAX, Exchange, Plan, plan
+from codns.sim.parts import BATCH_MAX, Exchange, GoneError, Links, Plan, plan
+from codns.sim.report import report as report_of
 from codns.sim.runs import Run
 from codns.sim.simulation import network_of
 
@@ -58,8 +61,64 @@ faults: [{at: 10s, lasts: 20s, site: sick}]
 """  # fmt: skip
 
 
+def linked(count: int) -> list[Links]:
+    """Return the links of so many parts."""
+    links: list[Links] = [{} for _ in range(count)]
+    for one, other in combinations(range(count), 2):
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        links[one][other], links[other][one] = pair
+    return links
+
+
+def together(*works) -> None:
+    """Do all at once, in threads; raise what any of them raises."""
+    errors: list[BaseException] = []
+
+    def guarded(work) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def in_threads(run: Run, count: int) -> dict:
+    """Return the report of a fleet in parts; a process each would take a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "LOOKS", 0)  # threads take turns
+        return _in_threads(run, count)
+
+
+def _in_threads(run: Run, count: int) -> dict:
+    scenario = run.scenario()
+    cut = plan(scenario, network_of(scenario), count)
+    links = linked(max(cut.part_of) + 1)
+    made: dict[int, tuple] = {}
+
+    def work(me: int) -> None:
+        simulation, _ = part_processes._carry_out(run, run.scenario(), cut, me, links[me], None)
+        nodes = [node for node, part in enumerate(cut.part_of) if part == me]
+        made[me] = simulation, part_processes._part(simulation, nodes, 0.0)
+
+    together(*[lambda me=me: work(me) for me in range(len(links))])
+    whole = made[0][0]
+    for me in range(1, len(links)):
+        part_processes._merge(whole, made[me][1])
+    for link in (link for mine in links for link in mine.values()):
+        link.close()
+    return report_of(whole)
+
+
 @pytest.mark.parametrize(
-    ("text", "policy", "processes"),
+    ("text", "policy", "count"),
     [
         (EVERYTHING, "adaptive", 2),
         (EVERYTHING, "adaptive", 3),
@@ -67,16 +126,60 @@ faults: [{at: 10s, lasts: 20s, site: sick}]
         (EVERYTHING, "stub", 2),
         (TRACED, "adaptive", 2),
     ],
+    ids=["adaptive", "adaptive in three", "codns2004", "stub", "a trace"],
 )
-def test_the_same_comes_out(tmp_path, text, policy, processes):
+def test_the_same_comes_out(tmp_path, text, policy, count):
     (tmp_path / "queries.txt").write_text(
-        "1.0 a.example.com A 0\n2.5 b.example.com AAAA 3\n" + "c.example.com A\n" * 20
+        "1.0 a.example.com A 0\n2.5 b.example.com AAAA 3\n"
+        + "c.example.com A\n" * 20
+        + "99 late.example.com A 3\n98 late.example.com A 1\n"
     )
     run = Run(text, str(tmp_path / "x.yaml"), (("policy", policy), ("seed", 3)))
-    one, some = run.carry_out(), run.carry_out(None, processes)
+    one = run.carry_out().report
+    assert one["groups"]["all"]["lookups"] > 10
+    assert in_threads(run, count) == one  # the count of events too
+
+
+def test_the_same_comes_out_of_processes():
+    run = Run(EVERYTHING, "x.yaml", (("duration", "16s"),))
+    one, some = run.carry_out(), run.carry_out(None, 3)
     assert one.report is not None
-    assert one.report["groups"]["all"]["lookups"] > 10
-    assert some.report == one.report  # the count of events too
+    assert some.report == one.report
+
+
+UNIQUE = """
+duration: 150s
+warm_up: 1s
+peers: {heartbeat: 30s}
+sites: {a: {count: 4}}
+workload: {rate: 0.1, unique: 100%}
+nameservers: {good: {loss: 20%}}
+"""
+EQUAL = """
+duration: 20s
+warm_up: 1s
+sites: {a: {count: 6}}
+workload: {rate: 2}
+network: {matrix: matrix.txt, jitter: 0%}
+"""
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{duration: 3s, warm_up: 1s, sites: {a: {count: 9}}}",
+        UNIQUE,  # forgotten names that are asked again
+        EQUAL,  # messages that arrive at one instant
+    ],
+    ids=["short", "unique", "equal"],
+)
+def test_the_same_comes_out_whatever_the_seed(tmp_path, text, count, seed):
+    rows = ["20 " * 6 for _ in range(6)]
+    (tmp_path / "matrix.txt").write_text("\n".join(rows))
+    run = Run(text, str(tmp_path / "x.yaml"), (("seed", seed),))
+    assert in_threads(run, count) == run.carry_out().report
 
 
 def test_progress_is_told():
@@ -89,6 +192,10 @@ def test_progress_is_told():
 
 
 # What goes wrong
+
+
+def parts_pipe():
+    return get_context("spawn").Pipe(duplex=False)
 
 
 def seed_with_the_sick_one_in(part: int) -> int:
@@ -113,16 +220,49 @@ def test_a_broken_promise_is_told_whoever_finds_it(part):
 
 def test_a_process_that_is_killed_is_told(monkeypatch):
     """Out of memory, mostly."""
-    started = parts.get_context("spawn").Process.start
+    started = SpawnProcess.start
 
     def start(process):
         started(process)
         os.kill(process.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(parts.get_context("spawn").Process, "start", start)
+    monkeypatch.setattr(SpawnProcess, "start", start)
     outcome = Run(SICK, "x.yaml", ()).carry_out(None, 2)
     assert outcome.report is None
     assert "one of the processes was ended by signal 9" in str(outcome.problems[0])
+
+
+def test_processes_that_cannot_be_started_are_told(monkeypatch):
+    def start(_process):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(SpawnProcess, "start", start)
+    outcome = Run(SICK, "x.yaml", ()).carry_out(None, 2)
+    said = "jobs: 2 processes cannot be started: Resource temporarily unavailable"
+    assert said in str(outcome.problems[0])
+
+
+def test_what_this_process_raises_is_raised():
+    """And nobody is left behind: the files that are open are those of before."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def full(_share):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Run(SICK, "x.yaml", ()).carry_out(full, 2)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_mistake_of_another_process_is_raised_with_its_traceback(tmp_path):
+    """What only the others meet: no test can break them otherwise than before they start."""
+    way, result = parts_pipe()
+    part_processes._work(Run("{", "x.yaml", ()), Plan([0, 1], 0.001), 1, {}, result)
+    with pytest.raises(ConfigError):
+        part_processes._received(way)
+    part_processes._work(Run(SICK, "x.yaml", ()), Plan([0, 1], 0.001), 1, {}, result)
+    with pytest.raises(RuntimeError, match=r"(?s)in another process.*Traceback.*KeyError"):
+        part_processes._received(way)
 
 
 @pytest.mark.parametrize(
@@ -191,59 +331,71 @@ def test_one_site_is_one_part():
 # The exchange
 
 
-def test_what_is_posted_arrives_however_much_it_is():
-    """Three parts in threads; everybody posts to everybody what arrives much later."""
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)],
+        [(0, 1)],  # the third hears of it all the same
+        [(2, 0)],
+        [(1, 2), (2, 1)],
+        [],
+    ],
+)
+@pytest.mark.parametrize("many", [1, 3 * BATCH_MAX + 1])
+def test_what_is_posted_arrives_however_much_it_is(pairs, many):
+    """Three parts in threads; what arrives is sent back once."""
     rng = random.Random(5)
     report = Report(0.010, False, True, (b"12345678",), 1, 32, "1")
-    cut, count = Plan([0, 1, 2], 0.001), 3
-    kernels = [Kernel() for _ in range(count)]
-    links: list[parts.Links] = [{} for _ in range(count)]
-    for one, other in combinations(range(count), 2):
-        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        links[one][other], links[other][one] = pair
-    exchanges = [Exchange(cut, links[me]) for me in range(count)]
-    posted = [
-        Parcel(rng.uniform(1.0, 2.0), target, source, 0, 1, what)
-        for source in range(count)
-        for target in range(count)
-        for what in [
-            Greeting(challenge=True, echo=False),
-            Query(7, b"\1a\0", 1, 1, False, True),
-            *[HeartbeatRequest(number, True, report) for number in range(3 * BATCH_MAX)],
-        ]
-        if source != target
-    ]
-    arrived: list[list[tuple[float, Parcel]]] = [[], [], []]
+    cut = Plan([0, 1, 2], 0.25)
+    links, kernels = linked(3), [Kernel() for _ in range(3)]
+    exchanges = [Exchange(cut, links[me]) for me in range(3)]
+    sent: list[Parcel] = []
+    arrived: list[tuple[float, Parcel]] = []
+
+    def send(parcel: Parcel) -> None:
+        sent.append(parcel)
+        exchanges[parcel.source].post(parcel)
+
+    def arrive(parcel: Parcel) -> None:
+        arrived.append((kernels[parcel.target].now, parcel))
+        if not parcel.boot:
+            later, back = parcel.time + 0.25 + rng.random(), parcel.source
+            send(parcel._replace(time=later, target=back, source=parcel.target, boot=1))
+
     for me, exchange in enumerate(exchanges):
+        exchange.deliver = lambda parcel, me=me: kernels[me].at(parcel.time, arrive, parcel)
+    whats = [Greeting(challenge=True, echo=False), Query(7, b"\1a\0", 1, 1, False, True)]
+    whats += [HeartbeatRequest(number, True, report) for number in range(many)]
+    for source, target in pairs:
+        for number, what in enumerate(whats):
+            parcel = Parcel(rng.uniform(1.0, 2.0), number, target, source, 0, 1, what)
+            kernels[source].at(0.5, send, parcel)
+    together(*[lambda me=me: exchanges[me].run(kernels[me], 4.0) for me in range(3)])
+    assert len(arrived) == len(sent) == 2 * len(pairs) * (many + 2)
+    assert all(now == parcel.time for now, parcel in arrived)
+    assert sorted(map(repr, sent)) == sorted(repr(parcel) for _, parcel in arrived)
+    assert [kernel.now for kernel in kernels] == [4.0] * 3
+    for link in (link for mine in links for link in mine.values()):
+        link.close()
 
-        def deliver(parcel, me=me):
-            kernels[me].at(parcel.time, lambda p: arrived[me].append((kernels[me].now, p)), parcel)
 
-        exchange.deliver = deliver
-        mine = [parcel for parcel in posted if parcel.source == me]
-        kernels[me].at(0.5, lambda mine, exchange=exchange: [*map(exchange.post, mine)], mine)
-    threads = [
-        threading.Thread(target=exchange.run, args=(kernel, 3.0), daemon=True)
-        for exchange, kernel in zip(exchanges, kernels, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    for me in range(count):
-        expected = sorted((p for p in posted if p.target == me), key=lambda parcel: parcel.time)
-        assert arrived[me] == [(parcel.time, parcel) for parcel in expected]
-        assert kernels[me].now == 3.0
+def test_what_comes_too_late_is_a_mistake_and_no_event():
+    links, kernel = linked(2), Kernel()
+    kernel.run(2.0)
+    one, other = Exchange(Plan([0, 1], 0.25), links[0]), Exchange(Plan([0, 1], 0.25), links[1])
+    one.deliver = other.deliver = print
+    other.post(Parcel(1.0, 1, 0, 1, 0, -1, Greeting(challenge=True, echo=False)))
+    with pytest.raises(RuntimeError, match="is late: it is 2"):
+        together(lambda: one.run(kernel, 3.0), lambda: other._swap(Kernel()))
     for link in (link for mine in links for link in mine.values()):
         link.close()
 
 
 def test_an_exchange_with_one_that_is_gone():
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    exchange = Exchange(Plan([0, 1], 0.001), {1: here})
-    there.close()
-    with here, pytest.raises((EOFError, OSError)):
+    links = linked(2)
+    exchange = Exchange(Plan([0, 1], 0.001), links[0])
+    links[1][0].close()
+    with links[0][1], pytest.raises(GoneError):
         exchange.run(Kernel(), 1.0)
 
 
