@@ -34,7 +34,7 @@ from codns.sim.scenario import Scenario
 LOOKAHEAD_MIN_S: Final = 0.0005  # less, and they tell each other more than they do
 BATCH_MAX: Final = 400  # parcels told at once: 40 KB, for which no socket makes anybody wait
 PACKET_MAX: Final = 1 << 20  # a batch of the largest answers that simulated nameservers give
-LOOKS: Final = 200  # for a packet, before being put to sleep: some 200 us
+LOOKS: Final = 1000  # for a packet, before being put to sleep: not a millisecond
 HEARTBEATS: Final = 20.0  # events a second of a node without lookups
 PER_LOOKUP: Final = 4.0  # and for each lookup
 
