@@ -150,8 +150,10 @@ def _progress(count: int) -> Iterator[Any]:
 
 
 def _failed(context: click.Context, outcomes: Sequence[Outcome]) -> None:
-    """Tell what went wrong, if anything did, and leave."""
+    """Tell what was not as it was asked for; leave, if anything went wrong."""
     for outcome in outcomes:
+        if outcome.note:
+            click.echo(f"codns simulate: {outcome.note}", err=True)
         settings = " ".join(f"{key}={value}" for key, value in outcome.settings)
         for problem in outcome.problems:
             click.echo(f"codns simulate: {problem}", err=True)

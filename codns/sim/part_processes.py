@@ -61,8 +61,8 @@ def simulate(
     """Carry out a run in so many processes; this one is one of them.
 
     Returns the simulation as if there had been one, and the seconds of processor time of all.
-    ConfigError, ViolationError as without; the story of a violation has the lines of its part
-    only. A fleet that is one site takes one process.
+    WholeError: only one can. ConfigError, ViolationError as without; the story of a violation
+    has the lines of its part only. A fleet that is one site takes one process.
     """
     scenario = run.scenario()
     cut = plan(scenario, network_of(scenario), min(processes, PARTS_MAX))

@@ -25,7 +25,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from codns.config.problems import ConfigError, Problem
 from codns.sim.cluster import Parcel
 from codns.sim.kernel import Kernel
 from codns.sim.network import Network, site_numbers
@@ -53,10 +52,10 @@ class Plan(NamedTuple):
 def plan(scenario: Scenario, network: Network, parts: int) -> Plan:
     """Cut a fleet in up to so many parts of much the same work, along its map.
 
-    ConfigError if it cannot be.
+    WholeError if it cannot be.
     """
     if scenario.heartbeats == "abstract":
-        raise _impossible("heartbeats", "abstract ones are read from all nodes at once")
+        raise WholeError("abstract heartbeats are read from all nodes at once")
     units = _units(scenario, network)
     total = sum(work for _, work, _ in units)
     part_of = [0] * sum(len(nodes) for _, _, nodes in units)
@@ -71,8 +70,7 @@ def plan(scenario: Scenario, network: Network, parts: int) -> Plan:
     part_of = [used.index(part) for part in part_of]
     lookahead_s = _lookahead(network, site_numbers(scenario), part_of)
     if lookahead_s < LOOKAHEAD_MIN_S:
-        text = f"nodes {lookahead_s * 2000:g} ms apart are too near to be parted"
-        raise _impossible("network", text)
+        raise WholeError(f"nodes {lookahead_s * 2000:g} ms apart are too near to be parted")
     return Plan(part_of, lookahead_s)
 
 
@@ -110,6 +108,10 @@ def _lookahead(network: Network, site_of: list[int], part_of: list[int]) -> floa
 
 
 Links = dict[int, socket.socket]
+
+
+class WholeError(Exception):
+    """A fleet cannot be cut: the text says why."""
 
 
 class GoneError(Exception):
@@ -189,7 +191,3 @@ def _received_from(link: socket.socket) -> bytes:
     if not packet:
         raise GoneError
     return packet
-
-
-def _impossible(key: str, text: str) -> ConfigError:
-    return ConfigError([Problem(key, f"{text}; only --jobs 1 will do")])

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from codns.config.problems import ConfigError, Problem
 from codns.sim import constants, load, part_processes
 from codns.sim.checks import ViolationError
+from codns.sim.parts import WholeError
 from codns.sim.report import Values, report
 from codns.sim.scenario import Scenario
 from codns.sim.simulation import STUB, Simulation
@@ -52,12 +53,15 @@ class Run(NamedTuple):
     def carry_out(
         self, progress: Callable[[float], None] | None = None, processes: int = 1
     ) -> "Outcome":
-        """Simulate it, in so many processes."""
-        policy = dict(self.settings).get("policy")
+        """Simulate it, in so many processes if it can be."""
+        policy, note = dict(self.settings).get("policy"), ""
         try:
             if processes > 1:
-                simulation, took = part_processes.simulate(self, processes, progress)
-                return Outcome(self.settings, report(simulation), took)
+                try:
+                    simulation, took = part_processes.simulate(self, processes, progress)
+                    return Outcome(self.settings, report(simulation), took)
+                except WholeError as error:
+                    note = f"one process only: {error}"
             scenario = self.scenario()
             began = time.process_time()
             simulation = Simulation(
@@ -68,17 +72,21 @@ class Run(NamedTuple):
         except ViolationError as violation:
             return Outcome(self.settings, violation=str(violation))
         took = time.process_time() - began
-        return Outcome(self.settings, report(simulation), took)
+        return Outcome(self.settings, report(simulation), took, note=note)
 
 
 class Outcome(NamedTuple):
-    """What came of a run: a report, or what was wrong. `seconds` of processor time."""
+    """What came of a run: a report, or what was wrong. `seconds` of processor time.
+
+    `note`: what was not done as it was asked for.
+    """
 
     settings: tuple[tuple[str, object], ...]
     report: Values | None = None
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
     violation: str = ""
+    note: str = ""
 
 
 class ClusterError(Exception):
